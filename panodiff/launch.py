@@ -1,0 +1,90 @@
+"""Placement: which device, how many processes. Taken from the machine and the environment, never from params.yaml.
+
+| variable | meaning |
+|---|---|
+| PANODIFF_NPROC | processes on this machine for stages that can share work (torchrun starts them) |
+| PANODIFF_WORKERS | worker processes for image files (default: the CPU cores this process may use) |
+| PANODIFF_CHECKPOINT_S | seconds between checkpoints (default 60) |
+| CUDA_VISIBLE_DEVICES | which GPUs; an empty value means the CPU |
+"""
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+
+def whole_number(variable: str, default: int) -> int:
+    """The value of an environment variable that must be a whole number from 1."""
+    text = os.environ.get(variable, "")
+    if not text:
+        return default
+    if not text.isdigit() or int(text) < 1:
+        raise ValueError(f"the environment variable {variable} must be a whole number from 1, got {text!r}")
+    return int(text)
+
+
+def num_workers() -> int:
+    """Worker processes for image files."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return whole_number("PANODIFF_WORKERS", cores)
+
+
+def checkpoint_interval_s() -> int:
+    """Seconds of training between checkpoints."""
+    return whole_number("PANODIFF_CHECKPOINT_S", 60)
+
+
+def rank() -> int:
+    """Number of this process among those that share the stage's work."""
+    return int(os.environ.get("RANK", "0"))
+
+
+def world_size() -> int:
+    """Processes that share the stage's work."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def become_torchrun(module: str, arguments: list[str]) -> None:
+    """Where PANODIFF_NPROC asks for several processes, replace this one by torchrun; else do nothing.
+
+    A scheduler that started several processes itself (it sets WORLD_SIZE and RANK) is left alone.
+    """
+    processes = whole_number("PANODIFF_NPROC", 1)
+    if processes > 1 and "RANK" not in os.environ:
+        torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", "-m", module]
+        os.execv(sys.executable, [sys.executable, *torchrun, *arguments])
+
+
+def device() -> "torch.device":
+    """The device of this process: its own GPU where there is one, else the CPU."""
+    import torch  # noqa: PLC0415 - takes seconds, and stages without networks do not need it
+
+    if torch.cuda.is_available():
+        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    return torch.device("cpu")
+
+
+def start_torch() -> "torch.device":
+    """Set PyTorch up for repeatable work and join the other processes, if any; the device of this process."""
+    import torch  # noqa: PLC0415
+    from torch import distributed  # noqa: PLC0415
+
+    torch.use_deterministic_algorithms(True, warn_only=torch.cuda.is_available())
+    place = device()
+    if place.type == "cuda":
+        torch.cuda.set_device(place)
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+    if world_size() > 1 and not distributed.is_initialized():
+        distributed.init_process_group("nccl" if place.type == "cuda" else "gloo")
+    return place
+
+
+def barrier() -> None:
+    """Wait for the other processes."""
+    if world_size() > 1:
+        from torch import distributed  # noqa: PLC0415
+
+        distributed.barrier()

@@ -1,0 +1,296 @@
+"""What params.yaml may hold: one frozen model a section, every value checked.
+
+Fields marked `Scale` may be changed by a profile; all others are science and stand in the base only.
+What each value means, its unit and its source stand beside it in params.yaml.
+"""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class _Scale:
+    """Marks a field that a profile may change: size of the data, of the networks, of the budget."""
+
+
+Scale = _Scale()
+Count = Annotated[int, Field(ge=1)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+Size = tuple[Count, Count]  # (height, width), pixels
+SourceName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+
+
+class Section(BaseModel):
+    """A section of params.yaml: no unknown keys, no silent conversions, no later change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Margins(Section):
+    """What to cut off each side before resizing, as fractions of the image's height or width."""
+
+    top: Annotated[float, Field(ge=0, lt=0.5)]
+    left: Annotated[float, Field(ge=0, lt=0.5)]
+    bottom: Annotated[float, Field(ge=0, lt=0.5)]
+    right: Annotated[float, Field(ge=0, lt=0.5)]
+
+
+class SourceParams(Section):
+    """How the files of one source become upright, dark-air, border-free radiographs."""
+
+    margins: Margins
+    quarter_turns: Annotated[int, Field(ge=0, le=3)]
+    invert: bool
+
+
+class PhantomsParams(Section):
+    """The drawn corpus of the smoke profile."""
+
+    num_patients: Count
+    scale: Annotated[float, Field(ge=0.05, le=1)]
+
+
+class IngestParams(Section):
+    """Which files are refused unread."""
+
+    max_pixels: Annotated[Count, Scale]
+    min_size: Annotated[Size, Scale]
+
+
+class HarmonizeParams(Section):
+    """The two resolutions and how an image gets there."""
+
+    high_size: Annotated[Size, Scale]
+    low_size: Annotated[Size, Scale]
+    aspect: Literal["keep", "squash"]
+
+    @property
+    def scale(self) -> int:
+        """High-resolution pixels a low-resolution pixel, along one side."""
+        return self.high_size[0] // self.low_size[0]
+
+    @model_validator(mode="after")
+    def _low_divides_high(self) -> Self:
+        (high, wide), (low, narrow) = self.high_size, self.low_size
+        if high % low or wide % narrow or high // low != wide // narrow or high // low not in (2, 3, 4):
+            raise ValueError(
+                f"low_size must be high_size divided by 2, 3 or 4 on both sides: {high}×{wide} against {low}×{narrow}"
+            )
+        return self
+
+
+class SplitParams(Section):
+    """Shares of validation and test, of all duplicate groups."""
+
+    val: Annotated[float, Field(gt=0, lt=0.5)]
+    test: Annotated[float, Field(gt=0, lt=0.5)]
+
+
+class TrainingParams(Section):
+    """One training run of the engine: AdamW, linear warm-up, cosine decay to zero, EMA."""
+
+    num_steps: Annotated[Count, Scale]
+    batch_size: Annotated[Count, Scale]
+    learning_rate: Annotated[Positive, Scale]
+    weight_decay: Annotated[float, Field(ge=0)]
+    adam_betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]]
+    warmup_steps: Annotated[int, Field(ge=0), Scale]
+    clip_norm: Positive
+    ema_decay: Annotated[Annotated[float, Field(ge=0, lt=1)], Scale]
+    precision: Annotated[Literal["float32", "bfloat16"], Scale]
+    log_every: Annotated[Count, Scale]
+
+    @model_validator(mode="after")
+    def _warm_up_ends(self) -> Self:
+        if self.warmup_steps >= self.num_steps:
+            raise ValueError(f"warmup_steps must be below num_steps: {self.warmup_steps} against {self.num_steps}")
+        return self
+
+
+class EncoderParams(Section):
+    """The self-supervised encoder of radiographs."""
+
+    widths: Annotated[tuple[Count, ...], Field(min_length=2, max_length=6), Scale]
+    embed_dim: Annotated[Count, Scale]
+    temperature: Positive
+    crop: tuple[Annotated[float, Field(gt=0, le=1)], Annotated[float, Field(gt=0, le=1)]]
+    training: TrainingParams
+
+
+class AnalyseSourcesParams(Section):
+    """t-SNE and the separability of the sources."""
+
+    images_per_source: Annotated[Count, Scale]
+    pca_dims: Count
+    perplexity: Positive
+    num_neighbours: Count
+
+
+class UNetParams(Section):
+    """The denoising network."""
+
+    widths: Annotated[tuple[Count, ...], Field(min_length=2, max_length=7), Scale]
+    attention: Annotated[tuple[bool, ...], Scale]
+    patch_size: Annotated[Literal[1, 2, 4], Scale]
+
+    @model_validator(mode="after")
+    def _one_flag_a_level(self) -> Self:
+        if len(self.attention) != len(self.widths):
+            raise ValueError(f"attention needs one flag a level: {len(self.attention)} for {len(self.widths)} widths")
+        if odd := [width for width in self.widths if width % 8]:
+            raise ValueError(f"widths must be multiples of 8 (group normalisation): {odd}")
+        return self
+
+
+class ScheduleParams(Section):
+    """The noise schedule."""
+
+    kind: Literal["cosine", "linear"]
+    num_train_timesteps: Annotated[int, Field(ge=2, le=10_000)]
+    beta_max: Annotated[float, Field(gt=0, lt=1)]
+
+
+class DiffusionParams(Section):
+    """The diffusion model."""
+
+    network: UNetParams
+    schedule: ScheduleParams
+    prediction: Literal["epsilon", "v_prediction"]
+    loss: Literal["l1", "l2"]
+    training: TrainingParams
+
+
+class HATParams(Section):
+    """The super-resolution network."""
+
+    embed_dim: Annotated[Count, Scale]
+    depths: Annotated[tuple[Count, ...], Field(min_length=1), Scale]
+    num_heads: Annotated[tuple[Count, ...], Field(min_length=1), Scale]
+    window_size: Annotated[Literal[4, 8, 16], Scale]
+    num_feat: Annotated[Count, Scale]
+
+    @model_validator(mode="after")
+    def _heads_fit(self) -> Self:
+        if len(self.depths) != len(self.num_heads):
+            raise ValueError(f"depths and num_heads must be as long: {len(self.depths)} against {len(self.num_heads)}")
+        if odd := [heads for heads in self.num_heads if self.embed_dim % heads]:
+            raise ValueError(f"num_heads must divide embed_dim {self.embed_dim}: {odd}")
+        return self
+
+
+class SuperresLossParams(Section):
+    """Weights of the three losses."""
+
+    l1: Annotated[float, Field(ge=0)]
+    perceptual: Annotated[float, Field(ge=0)]
+    adversarial: Annotated[float, Field(ge=0)]
+
+
+class DegradationParams(Section):
+    """What the low-resolution training input suffers, drawn uniformly from zero to these."""
+
+    noise: Annotated[float, Field(ge=0, le=0.5)]
+    blur: Annotated[float, Field(ge=0, le=5)]
+
+
+class SuperresParams(Section):
+    """The super-resolution model."""
+
+    network: HATParams
+    discriminator_num_feat: Annotated[Count, Scale]
+    loss: SuperresLossParams
+    l1_phase: Fraction
+    crop_size: Annotated[Count, Scale]
+    degradation: DegradationParams
+    training: TrainingParams
+
+
+class SampleParams(Section):
+    """Bulk sampling at low resolution."""
+
+    num_images: Annotated[Count, Scale]
+    num_inference_steps: Annotated[Count, Scale]
+    eta: Fraction
+    batch_size: Annotated[Count, Scale]
+    shard_size: Annotated[Count, Scale]
+
+
+class UpscaleParams(Section):
+    """Bringing the samples to high resolution."""
+
+    batch_size: Annotated[Count, Scale]
+    shard_size: Annotated[Count, Scale]
+
+
+class EvaluateParams(Section):
+    """Set metrics and restoration metrics."""
+
+    batch_size: Annotated[Count, Scale]
+    num_neighbours: Count
+    kid_subsets: Annotated[Count, Scale]
+    kid_subset_size: Annotated[Annotated[int, Field(ge=2)], Scale]
+    lpips_backbone: Annotated[Literal["alexnet", "squeezenet"] | None, Scale]
+
+
+class StudyParams(Section):
+    """The reader study's draw."""
+
+    num_real: Annotated[Count, Scale]
+    num_synthetic: Annotated[Count, Scale]
+    time_limit_s: Positive
+
+
+class ReportParams(Section):
+    """How much the report shows."""
+
+    num_samples: Annotated[Count, Scale]
+    num_pairs: Annotated[Count, Scale]
+
+
+class Params(Section):
+    """The base with one profile laid over it."""
+
+    profile: Literal["smoke", "pilot", "paper"]
+    seed: Annotated[int, Field(ge=0)]
+    sources: Annotated[tuple[SourceName, ...], Field(min_length=1)]
+    source: dict[SourceName, SourceParams]
+    phantoms: PhantomsParams
+    ingest: IngestParams
+    harmonize: HarmonizeParams
+    split: SplitParams
+    encoder: EncoderParams
+    analyse_sources: AnalyseSourcesParams
+    diffusion: DiffusionParams
+    superres: SuperresParams
+    sample: SampleParams
+    upscale: UpscaleParams
+    evaluate: EvaluateParams
+    study: StudyParams
+    report: ReportParams
+
+    @model_validator(mode="after")
+    def _sections_fit(self) -> Self:
+        if len(set(self.sources)) != len(self.sources):
+            raise ValueError(f"sources must differ from each other: {list(self.sources)}")
+        if missing := [name for name in self.sources if name not in self.source]:
+            raise ValueError(f"each of sources needs a section source.<name>: none for {missing}")
+        unit = self.diffusion.network.patch_size * 2 ** (len(self.diffusion.network.widths) - 1)
+        if any(side % unit for side in self.harmonize.low_size):
+            raise ValueError(
+                f"harmonize.low_size must be a multiple of {unit} on both sides, because diffusion.network has "
+                f"{len(self.diffusion.network.widths)} levels and patch_size {self.diffusion.network.patch_size}: "
+                f"{list(self.harmonize.low_size)}"
+            )
+        crop, scale = self.superres.crop_size, self.harmonize.scale
+        if crop % scale or crop > min(self.harmonize.high_size):
+            raise ValueError(
+                f"superres.crop_size must be a multiple of {scale} and fit into harmonize.high_size "
+                f"{list(self.harmonize.high_size)}: {crop}"
+            )
+        if self.sample.num_inference_steps > self.diffusion.schedule.num_train_timesteps:
+            raise ValueError(
+                f"sample.num_inference_steps must not exceed diffusion.schedule.num_train_timesteps "
+                f"({self.diffusion.schedule.num_train_timesteps}): {self.sample.num_inference_steps}"
+            )
+        return self

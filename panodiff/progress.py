@@ -1,0 +1,55 @@
+"""Progress of long work: a bar with rate and time left on a terminal, one line a tenth of the way elsewhere."""
+
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+from tqdm import tqdm
+
+Item = TypeVar("Item")
+
+
+class Progress:
+    """Counts finished units of work from `initial` to `total` and shows how it goes."""
+
+    def __init__(self, total: int, what: str, *, initial: int = 0, unit: str = "image") -> None:
+        self._bar = tqdm(total=total, initial=initial, desc=what, unit=unit, disable=not sys.stderr.isatty())
+        self._done, self._total, self._what, self._unit = initial, total, what, unit
+        self._started, self._start_count = time.monotonic(), initial
+        if initial and self._bar.disable:
+            print(f"{what}: going on at {initial}/{total} {unit}s", flush=True)
+
+    def advance(self, count: int = 1, note: str = "") -> None:
+        """`count` more units are done; `note` is shown beside the bar."""
+        tenth = self._tenth()
+        self._done += count
+        if not self._bar.disable:
+            self._bar.set_postfix_str(note, refresh=False)
+            self._bar.update(count)
+        elif self._tenth() > tenth:
+            rate = (self._done - self._start_count) / max(time.monotonic() - self._started, 1e-9)
+            left = (self._total - self._done) / max(rate, 1e-9)
+            print(
+                f"{self._what}: {self._done}/{self._total} {self._unit}s, {rate:.3g} a second, {left:.0f} s left"
+                f"{f', {note}' if note else ''}",
+                flush=True,
+            )
+
+    def _tenth(self) -> int:
+        return 10 * self._done // max(self._total, 1)
+
+    def close(self) -> None:
+        """Leave the bar as it stands."""
+        self._bar.close()
+
+
+def track(items: Iterable[Item], total: int, what: str, *, unit: str = "image") -> Iterator[Item]:
+    """The items, with progress shown as they are taken."""
+    progress = Progress(total, what, unit=unit)
+    try:
+        for item in items:
+            yield item
+            progress.advance()
+    finally:
+        progress.close()
