@@ -61,3 +61,8 @@ def kept(corpus: pd.DataFrame, split: str) -> pd.DataFrame:
             f"the {split} split holds no image: add radiographs under data/raw or raise split.{split} in params.yaml"
         )
     return rows
+
+
+def split_paths(corpus: pd.DataFrame, split: str, column: str) -> list[Path]:
+    """The harmonized images of one split, ordered by id; `column` is `high_path` or `low_path`."""
+    return [Path(path) for path in kept(corpus, split)[column]]

@@ -130,17 +130,24 @@ class AnalyseSourcesParams(Section):
 class UNetParams(Section):
     """The denoising network."""
 
-    widths: Annotated[tuple[Count, ...], Field(min_length=2, max_length=7), Scale]
+    widths: Annotated[tuple[Count, ...], Field(min_length=2, max_length=8), Scale]
     attention: Annotated[tuple[bool, ...], Scale]
     patch_size: Annotated[Literal[1, 2, 4], Scale]
 
     @model_validator(mode="after")
-    def _one_flag_a_level(self) -> Self:
-        if len(self.attention) != len(self.widths):
-            raise ValueError(f"attention needs one flag a level: {len(self.attention)} for {len(self.widths)} widths")
+    def _one_flag_a_grid(self) -> Self:
+        if len(self.attention) != len(self.widths) - 1:
+            raise ValueError(
+                f"attention needs one flag a grid, one fewer than widths: {len(self.attention)} for {len(self.widths)}"
+            )
         if odd := [width for width in self.widths if width % 8]:
             raise ValueError(f"widths must be multiples of 8 (group normalisation): {odd}")
         return self
+
+    @property
+    def size_multiple(self) -> int:
+        """Image sides must be multiples of this."""
+        return int(self.patch_size * 2 ** (len(self.widths) - 2))
 
 
 class ScheduleParams(Section):
@@ -275,12 +282,11 @@ class Params(Section):
             raise ValueError(f"sources must differ from each other: {list(self.sources)}")
         if missing := [name for name in self.sources if name not in self.source]:
             raise ValueError(f"each of sources needs a section source.<name>: none for {missing}")
-        unit = self.diffusion.network.patch_size * 2 ** (len(self.diffusion.network.widths) - 1)
+        unit = self.diffusion.network.size_multiple
         if any(side % unit for side in self.harmonize.low_size):
             raise ValueError(
-                f"harmonize.low_size must be a multiple of {unit} on both sides, because diffusion.network has "
-                f"{len(self.diffusion.network.widths)} levels and patch_size {self.diffusion.network.patch_size}: "
-                f"{list(self.harmonize.low_size)}"
+                f"harmonize.low_size must be a multiple of {unit} on both sides, because of diffusion.network's "
+                f"{len(self.diffusion.network.widths)} widths and patch_size: {list(self.harmonize.low_size)}"
             )
         crop, scale = self.superres.crop_size, self.harmonize.scale
         if crop % scale or crop > min(self.harmonize.high_size):

@@ -5,6 +5,8 @@ before, on the batch, the process, or on whether a run was interrupted.
 """
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,3 +31,13 @@ def torch_generator(seed: int, purpose: str, index: int = 0, device: "torch.devi
 def numpy_generator(seed: int, purpose: str, index: int = 0) -> np.random.Generator:
     """The same for NumPy."""
     return np.random.Generator(np.random.Philox(derived_seed(seed, purpose, index)))
+
+
+@contextmanager
+def seeded_init(seed: int, purpose: str) -> Iterator[None]:
+    """Networks built inside start from weights of (seed, purpose); the global generator is as before afterwards."""
+    import torch  # noqa: PLC0415
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derived_seed(seed, purpose))
+        yield

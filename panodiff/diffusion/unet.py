@@ -44,9 +44,9 @@ class Attention(nn.Module):
 
     def __init__(self, dim: int) -> None:
         super().__init__()
-        self.norm = RMSNorm(dim)
         self.to_qkv = nn.Conv2d(dim, 3 * NUM_HEADS * HEAD_DIM, 1, bias=False)
         self.to_out = nn.Conv2d(NUM_HEADS * HEAD_DIM, dim, 1)
+        self.norm = RMSNorm(dim)
 
     def forward(self, x: Tensor) -> Tensor:
         """`x` (B, C, H, W) and what its positions gather from each other, of the same shape."""

@@ -1,0 +1,99 @@
+"""Training of the diffusion model: predict what was added to a radiograph (DDPM, Ho et al. 2020, algorithm 1)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from diffusers import DDIMScheduler
+from torch import Tensor, nn
+
+from panodiff import launch
+from panodiff.diffusion.sampler import draw_images, image_generators
+from panodiff.diffusion.schedule import make_scheduler
+from panodiff.diffusion.unet import UNet
+from panodiff.images import from_signed, tile, to_signed, write_grey
+from panodiff.params import DiffusionParams, UNetParams
+from panodiff.randomness import seeded_init, torch_generator
+from panodiff.training import ImageStore
+from panodiff.training.store import take
+
+NUM_VALIDATION = 64  # held-out images, at most, whose loss a milestone measures
+NUM_PREVIEWS = 6
+PREVIEW_STEPS = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoisyBatch:
+    """x_t, the timesteps and what the network should predict."""
+
+    x_t: Tensor  # (B, 1, H, W)
+    t: Tensor  # (B,)
+    target: Tensor  # (B, 1, H, W)
+
+
+def build_unet(params: UNetParams) -> UNet:
+    """The denoising network of these parameters, for grey images."""
+    return UNet(widths=params.widths, attention=params.attention, patch_size=params.patch_size)
+
+
+class Denoising:
+    """The engine's objective: L1 (or L2) between the predicted and the true ε (or v)."""
+
+    def __init__(
+        self, params: DiffusionParams, images: ImageStore, held_out: ImageStore, seed: int, previews: Path
+    ) -> None:
+        device = launch.device()
+        with seeded_init(seed, "diffusion/init"):
+            network = build_unet(params.network)
+        self.networks: dict[str, nn.Module] = {"denoiser": network.to(device)}
+        self.scheduler: DDIMScheduler = make_scheduler(params.schedule, params.prediction)
+        self.params, self.images, self.held_out, self.seed = params, images, held_out, seed
+        self.previews = previews
+
+    def turns(self, step: int) -> tuple[str, ...]:
+        """One network, every step."""
+        return ("denoiser",)
+
+    def batch(self, indices: list[int], draws: list[int], step: int) -> NoisyBatch:
+        """The images at uniformly drawn timesteps, each with noise of its own."""
+        return self._noisy(to_signed(take(self.images, indices)), draws, "diffusion/noise")
+
+    def _noisy(self, x_0: Tensor, draws: list[int], purpose: str) -> NoisyBatch:
+        generators = [torch_generator(self.seed, purpose, draw) for draw in draws]
+        steps = self.params.schedule.num_train_timesteps
+        t = torch.cat([torch.randint(0, steps, (1,), generator=generator) for generator in generators])
+        noise = torch.stack([torch.randn(x_0.shape[1:], generator=generator) for generator in generators])
+        device = launch.device()
+        x_0, noise, t = x_0.to(device), noise.to(device), t.to(device)
+        velocity = self.params.prediction == "v_prediction"
+        target = self.scheduler.get_velocity(x_0, noise, t) if velocity else noise
+        return NoisyBatch(x_t=self.scheduler.add_noise(x_0, noise, t), t=t, target=target)
+
+    def loss(self, turn: str, batch: NoisyBatch, step: int) -> tuple[Tensor, Mapping[str, Tensor]]:
+        """The mean distance over all pixels."""
+        loss = self._distance(self.networks["denoiser"], batch)
+        return loss, {"loss": loss}
+
+    def _distance(self, network: nn.Module, batch: NoisyBatch) -> Tensor:
+        prediction = network(batch.x_t, batch.t).float()
+        return F.l1_loss(prediction, batch.target) if self.params.loss == "l1" else F.mse_loss(prediction, batch.target)
+
+    def milestone(self, step: int, averaged: nn.Module) -> dict[str, float]:
+        """The loss on held-out images at fixed timesteps and noise; leaves a row of samples at fixed seeds."""
+        count = min(len(self.held_out), NUM_VALIDATION)
+        numbers = list(range(count))
+        batch = self._noisy(to_signed(take(self.held_out, numbers)), numbers, "diffusion/held out")
+        loss = self._distance(averaged, batch).item()
+        drawn = draw_images(
+            averaged,
+            self.scheduler,
+            image_generators(self.seed, "diffusion/preview", list(range(NUM_PREVIEWS))),
+            (self.images.shape[1], self.images.shape[2]),
+            num_inference_steps=min(PREVIEW_STEPS, self.params.schedule.num_train_timesteps),
+            eta=0,
+        )
+        if launch.rank() == 0:
+            write_grey(self.previews / f"step-{step:09d}.png", tile(from_signed(drawn), NUM_PREVIEWS))
+        return {"val_loss": loss}

@@ -1,0 +1,38 @@
+"""The stage upscale: the synthetic radiographs at high resolution."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from panodiff import launch
+from panodiff.checkpoint import model_sha256
+from panodiff.files import hash_file, write_csv
+from panodiff.images import from_unit, read_grey, read_text_chunks, to_unit, write_grey
+from panodiff.sampling.shards import work_in_shards
+from panodiff.stage import Stage
+from panodiff.superres.model import load_superres
+
+
+def upscale(stage: Stage, model: Path, low: Path, out: Path) -> None:
+    """Bring every image of `low` (PNGs and rows.csv) to high resolution with the model in `model`; write to `out`."""
+    params = stage.params.upscale
+    network = load_superres(model, launch.device())
+    rows = pd.read_csv(low / "rows.csv")
+    ids = list(rows["id"])
+    text = {"panodiff:superres_model_sha256": model_sha256(model)}
+
+    @torch.inference_mode()
+    def enlarge(indices: list[int], folder: Path) -> None:
+        for start in range(0, len(indices), params.batch_size):
+            paths = [low / f"{ids[index]}.png" for index in indices[start : start + params.batch_size]]
+            low_res = to_unit(np.stack([read_grey(path) for path in paths])).to(launch.device())
+            for path, image in zip(paths, from_unit(network(low_res)), strict=True):
+                write_grey(folder / path.name, image, read_text_chunks(path) | text)
+
+    work_in_shards(stage, enlarge, num_images=len(ids), shard_size=params.shard_size, out=out, what="enlarging")
+    if launch.rank() == 0:
+        rows["low_sha256"] = rows["sha256"]
+        rows["sha256"] = [hash_file(out / f"{name}.png") for name in ids]
+        write_csv(out / "rows.csv", rows.columns, rows.to_dict("records"))

@@ -1,0 +1,129 @@
+"""Training of the super-resolution model: L1 first, then L1, perceptual and adversarial loss together."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from panodiff import launch
+from panodiff.features.encoder import Encoder
+from panodiff.images import from_unit, tile, to_unit, write_grey
+from panodiff.params import SuperresParams
+from panodiff.randomness import seeded_init, torch_generator
+from panodiff.superres.degradation import degrade
+from panodiff.superres.discriminator import UNetDiscriminator
+from panodiff.superres.losses import discriminator_loss, generator_loss, perceptual_loss
+from panodiff.superres.model import bicubic, build_hat
+from panodiff.training import ImageStore
+from panodiff.training.store import take
+
+NUM_VALIDATION = 24  # held-out images, at most, that a milestone restores
+NUM_PREVIEWS = 2
+
+
+@dataclass(kw_only=True)
+class Crops:
+    """Pairs to restore, and what the generator's turn leaves for the discriminator's."""
+
+    high_res: Tensor  # (B, 1, H, W) in [0, 1]
+    low_res: Tensor  # (B, 1, H / scale, W / scale) in [0, 1]
+    restored: Tensor | None = None
+
+
+class Restoring:
+    """The engine's objective: the generator's three losses in two phases, and the discriminator's."""
+
+    def __init__(
+        self,
+        params: SuperresParams,
+        *,
+        scale: int,
+        encoder: Encoder,
+        images: ImageStore,
+        held_out: ImageStore,
+        seed: int,
+        previews: Path,
+    ) -> None:
+        device = launch.device()
+        with seeded_init(seed, "superres/init"):
+            generator = build_hat(params.network, scale)
+            discriminator = UNetDiscriminator(in_chans=1, num_feat=params.discriminator_num_feat)
+        self.networks: dict[str, nn.Module] = {
+            "generator": generator.to(device),
+            "discriminator": discriminator.to(device),
+        }
+        self.params, self.scale, self.encoder = params, scale, encoder
+        self.images, self.held_out, self.seed, self.previews = images, held_out, seed, previews
+
+    def turns(self, step: int) -> tuple[str, ...]:
+        """The generator alone in the L1 phase, then both."""
+        return ("generator",) if self._in_l1_phase(step) else ("generator", "discriminator")
+
+    def _in_l1_phase(self, step: int) -> bool:
+        return step < self.params.l1_phase * self.params.training.num_steps
+
+    def batch(self, indices: list[int], draws: list[int], step: int) -> Crops:
+        """A random square of each image, and its damaged low-resolution version."""
+        generators = [torch_generator(self.seed, "superres/crops", draw) for draw in draws]
+        whole = to_unit(take(self.images, indices))
+        side = self.params.crop_size
+        high_res = torch.stack(
+            [
+                random_crop(image, side, self.scale, generator)
+                for image, generator in zip(whole, generators, strict=True)
+            ]
+        )
+        low_res = degrade(high_res, self.scale, self.params.degradation, generators)
+        return Crops(high_res=high_res.to(launch.device()), low_res=low_res.to(launch.device()))
+
+    def loss(self, turn: str, batch: Crops, step: int) -> tuple[Tensor, Mapping[str, Tensor]]:
+        """The weighted sum of the phase's losses for the generator; the cross entropy for the discriminator."""
+        if turn == "discriminator":
+            return self._discriminator_loss(batch)
+        batch.restored = self.networks["generator"](batch.low_res)
+        weights = self.params.loss
+        l1 = F.l1_loss(batch.restored.float(), batch.high_res)
+        if self._in_l1_phase(step):
+            return weights.l1 * l1, {"l1": l1}
+        perceptual = perceptual_loss(self.encoder, batch.restored, batch.high_res)
+        discriminator = self.networks["discriminator"].requires_grad_(False)
+        adversarial = generator_loss(discriminator(batch.restored))
+        discriminator.requires_grad_(True)
+        loss = weights.l1 * l1 + weights.perceptual * perceptual + weights.adversarial * adversarial
+        return loss, {"l1": l1, "perceptual": perceptual, "adversarial": adversarial}
+
+    def _discriminator_loss(self, batch: Crops) -> tuple[Tensor, Mapping[str, Tensor]]:
+        assert batch.restored is not None  # the generator's turn comes first
+        discriminator = self.networks["discriminator"]
+        loss = discriminator_loss(discriminator(batch.high_res), discriminator(batch.restored.detach()))
+        return loss, {"discriminator": loss}
+
+    def milestone(self, step: int, averaged: nn.Module) -> dict[str, float]:
+        """PSNR on whole held-out images, beside bicubic; leaves low, bicubic, restored and real side by side."""
+        count = min(len(self.held_out), NUM_VALIDATION)
+        psnr: dict[str, list[float]] = {"val_psnr_db": [], "val_psnr_bicubic_db": []}
+        for index in range(count):
+            high_res = to_unit(take(self.held_out, [index])).to(launch.device())
+            low_res = (F.avg_pool2d(high_res, self.scale) * 255 + 0.5).floor() / 255
+            restored, enlarged = averaged(low_res).float().clamp(0, 1), bicubic(low_res, self.scale)
+            psnr["val_psnr_db"].append(_psnr_db(restored, high_res))
+            psnr["val_psnr_bicubic_db"].append(_psnr_db(enlarged, high_res))
+            if index < NUM_PREVIEWS and launch.rank() == 0:
+                row = torch.cat([enlarged, restored, high_res])
+                write_grey(self.previews / f"step-{step:09d}-{index}.png", tile(from_unit(row), 3))
+        return {name: sum(values) / count for name, values in psnr.items()}
+
+
+def random_crop(image: Tensor, side: int, multiple: int, generator: torch.Generator) -> Tensor:
+    """A square of `image` (1, H, W), `side` pixels wide, that starts at a multiple of `multiple`."""
+    rows, columns = ((length - side) // multiple + 1 for length in image.shape[-2:])
+    top = int(torch.randint(0, rows, (), generator=generator)) * multiple
+    left = int(torch.randint(0, columns, (), generator=generator)) * multiple
+    return image[:, top : top + side, left : left + side]
+
+
+def _psnr_db(found: Tensor, true: Tensor) -> float:
+    return float(-10 * F.mse_loss(found, true).log10())

@@ -1,0 +1,25 @@
+"""Train the self-supervised encoder on the train split at high resolution."""
+
+from panodiff.stage import Stage, run_stage
+
+
+def run(stage: Stage) -> None:
+    """data/manifest, data/harmonized → data/models/encoder, metrics/encoder."""
+    from panodiff.features.contrastive import train_encoder  # noqa: PLC0415
+    from panodiff.launch import start_torch  # noqa: PLC0415
+    from panodiff.manifest import read_manifest, split_paths  # noqa: PLC0415
+    from panodiff.training import open_store  # noqa: PLC0415
+
+    start_torch()
+    corpus = read_manifest(stage.dep("data/manifest") / "corpus.csv")
+    train_encoder(
+        stage,
+        images=open_store(split_paths(corpus, "train", "high_path"), stage.scratch / "train.npy"),
+        held_out=open_store(split_paths(corpus, "val", "high_path"), stage.scratch / "val.npy"),
+        model=stage.out("data/models/encoder"),
+        metrics=stage.out("metrics/encoder"),
+    )
+
+
+if __name__ == "__main__":
+    run_stage(run, "train_encoder", distributed=True)
