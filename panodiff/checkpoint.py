@@ -21,15 +21,20 @@ _NUM_KEPT = 2
 
 
 def save_state(folder: Path, step: int, state: dict[str, Any]) -> None:
-    """Write the training state after `step` steps; of the older ones the newest stays."""
+    """Write the training state after `step` steps; of the older ones the newest stays, and none of later steps.
+
+    A state of a later step was damaged, or the training would have gone on from there.
+    """
     buffer = io.BytesIO()
     torch.save(state, buffer)
     content = buffer.getbuffer()
     with written_whole(folder / f"step-{step:09d}.state") as aside, aside.open("wb") as file:
         file.write(hashlib.sha256(content).hexdigest().encode())
         file.write(content)
-    for old in sorted(folder.glob("step-*.state"))[:-_NUM_KEPT]:
-        old.unlink()
+    states = sorted(folder.glob("step-*.state"))
+    newest = states.index(folder / f"step-{step:09d}.state") + 1
+    for other in states[: max(newest - _NUM_KEPT, 0)] + states[newest:]:
+        other.unlink()
 
 
 def load_newest_state(folder: Path, device: torch.device) -> dict[str, Any] | None:

@@ -2,6 +2,7 @@
 
 import csv
 import errno
+import fnmatch
 import hashlib
 import json
 import os
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-IGNORED_NAMES = {"__pycache__", ".DS_Store"}  # as in .dvcignore
+IGNORED_NAMES = ("__pycache__", ".DS_Store", ".*.partial")  # as in .dvcignore
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,26 +54,40 @@ def write_csv(path: Path, columns: Iterable[str], rows: Iterable[Mapping[Any, An
 
 
 def move_whole(source: Path, target: Path) -> None:
-    """Move a file or folder to `target`, which is replaced in one step and never seen half-written."""
+    """Move a file or folder to `target`: nobody sees a part of it there, nor a part of what it replaces."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    aside = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    aside, outdated = (target.with_name(f".{target.name}.{os.getpid()}{kind}.partial") for kind in ("", ".old"))
+    _remove(aside)  # of a process that had this number before and was killed
+    _remove(outdated)
     try:
         source.replace(aside)
     except OSError as error:
         if error.errno != errno.EXDEV:  # another file system: copy beside the target first
             raise
         shutil.copytree(source, aside) if source.is_dir() else shutil.copyfile(source, aside)
-        shutil.rmtree(source) if source.is_dir() else source.unlink()
+        _remove(source)
     if target.is_dir() and not target.is_symlink():
-        shutil.rmtree(target)
+        target.replace(outdated)  # a rename cannot replace a folder
     aside.replace(target)
+    _remove(outdated)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def list_files(folder: Path) -> list[Path]:
-    """All files below `folder` in the order of their relative paths, without caches of Python and the desktop."""
+    """All files below `folder` in the order of their relative paths, without those that dvc ignores too."""
     found = [path for path in folder.rglob("*") if path.is_file()]
-    kept = [path for path in found if not IGNORED_NAMES.intersection(path.relative_to(folder).parts)]
+    kept = [path for path in found if not any(map(_is_ignored, path.relative_to(folder).parts))]
     return sorted(kept, key=lambda path: path.relative_to(folder).as_posix())
+
+
+def _is_ignored(name: str) -> bool:
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in IGNORED_NAMES)
 
 
 def hash_file(path: Path) -> str:

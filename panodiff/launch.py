@@ -10,6 +10,7 @@
 
 import os
 import sys
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ def whole_number(variable: str, default: int) -> int:
     text = os.environ.get(variable, "")
     if not text:
         return default
-    if not text.isdigit() or int(text) < 1:
+    if not (text.isascii() and text.isdigit()) or int(text) < 1:
         raise ValueError(f"the environment variable {variable} must be a whole number from 1, got {text!r}")
     return int(text)
 
@@ -35,6 +36,17 @@ def num_workers() -> int:
 def checkpoint_interval_s() -> int:
     """Seconds of training between checkpoints."""
     return whole_number("PANODIFF_CHECKPOINT_S", 60)
+
+
+def check_environment() -> None:
+    """Read all the variables above, so that a wrong one is told before any work.
+
+    Raises:
+        ValueError: One is no whole number from 1.
+    """
+    whole_number("PANODIFF_NPROC", 1)
+    num_workers()
+    checkpoint_interval_s()
 
 
 def rank() -> int:
@@ -63,7 +75,10 @@ def device() -> "torch.device":
     import torch  # noqa: PLC0415 - takes seconds, and stages without networks do not need it
 
     if torch.cuda.is_available():
-        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        number = int(os.environ.get("LOCAL_RANK", "0"))
+        if number >= torch.cuda.device_count():
+            raise ValueError(f"each process needs a GPU of its own, and this machine has {torch.cuda.device_count()}")
+        return torch.device("cuda", number)
     return torch.device("cpu")
 
 
@@ -78,7 +93,8 @@ def start_torch() -> "torch.device":
         torch.cuda.set_device(place)
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
     if world_size() > 1 and not distributed.is_initialized():
-        distributed.init_process_group("nccl" if place.type == "cuda" else "gloo")
+        # A process that finished its shards waits for the slowest one; torchrun notices one that died.
+        distributed.init_process_group("nccl" if place.type == "cuda" else "gloo", timeout=timedelta(days=7))
     return place
 
 

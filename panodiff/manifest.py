@@ -40,13 +40,18 @@ def write_manifest(path: Path, rows: pd.DataFrame) -> None:
     for name in _INTEGERS:
         table[name] = table[name].astype("Int64")
     with written_whole(path) as aside:
-        table.to_csv(aside, index=False, lineterminator="\n")
+        table.to_csv(aside, index=False, lineterminator="\n", errors="surrogateescape")
 
 
 def read_manifest(path: Path) -> pd.DataFrame:
-    """The rows of a manifest; whole numbers as Int64, all else as text, empty cells as missing."""
+    """The rows of a manifest; whole numbers as Int64, all else as text, empty cells as missing.
+
+    Whatever a file is called (`NA`, a name with a line break, one that is no UTF-8), its row comes back as written.
+    """
     types = {name: "Int64" if name in _INTEGERS else "string" for name in COLUMNS}
-    return pd.read_csv(path, dtype=types)
+    return pd.read_csv(
+        path, dtype=types, keep_default_na=False, na_values=[""], lineterminator="\n", encoding_errors="surrogateescape"
+    )
 
 
 def kept(corpus: pd.DataFrame, split: str) -> pd.DataFrame:
@@ -57,9 +62,8 @@ def kept(corpus: pd.DataFrame, split: str) -> pd.DataFrame:
     """
     rows = corpus[(corpus["status"] == "kept") & (corpus["split"] == split)].sort_values("id").reset_index(drop=True)
     if rows.empty:
-        raise ValueError(
-            f"the {split} split holds no image: add radiographs under data/raw or raise split.{split} in params.yaml"
-        )
+        share = "lower split.val and split.test" if split == "train" else f"raise split.{split}"
+        raise ValueError(f"the {split} split holds no image: add radiographs under data/raw or {share} in params.yaml")
     return rows
 
 

@@ -4,6 +4,7 @@ Fields marked `Scale` may be changed by a profile; all others are science and st
 What each value means, its unit and its source stand beside it in params.yaml.
 """
 
+import math
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -117,6 +118,16 @@ class EncoderParams(Section):
     crop: tuple[Annotated[float, Field(gt=0, le=1)], Annotated[float, Field(gt=0, le=1)]]
     training: TrainingParams
 
+    @model_validator(mode="after")
+    def _can_train(self) -> Self:
+        if odd := [width for width in self.widths if width % 8]:
+            raise ValueError(f"widths must be multiples of 8 (group normalisation): {odd}")
+        if self.crop[0] > self.crop[1]:
+            raise ValueError(f"crop must be [smallest, largest]: {list(self.crop)}")
+        if self.training.batch_size < 2:
+            raise ValueError("training.batch_size must be at least 2: an image is told from the others of its batch")
+        return self
+
 
 class AnalyseSourcesParams(Section):
     """t-SNE and the separability of the sources."""
@@ -176,6 +187,7 @@ class HATParams(Section):
     num_heads: Annotated[tuple[Count, ...], Field(min_length=1), Scale]
     window_size: Annotated[Literal[4, 8, 16], Scale]
     num_feat: Annotated[Count, Scale]
+    bicubic_skip: bool
 
     @model_validator(mode="after")
     def _heads_fit(self) -> Self:
@@ -183,6 +195,8 @@ class HATParams(Section):
             raise ValueError(f"depths and num_heads must be as long: {len(self.depths)} against {len(self.num_heads)}")
         if odd := [heads for heads in self.num_heads if self.embed_dim % heads]:
             raise ValueError(f"num_heads must divide embed_dim {self.embed_dim}: {odd}")
+        if self.embed_dim < 30:
+            raise ValueError(f"embed_dim must be at least 30, which channel attention divides it by: {self.embed_dim}")
         return self
 
 
@@ -289,14 +303,20 @@ class Params(Section):
                 f"{len(self.diffusion.network.widths)} widths and patch_size: {list(self.harmonize.low_size)}"
             )
         crop, scale = self.superres.crop_size, self.harmonize.scale
-        if crop % scale or crop > min(self.harmonize.high_size):
+        if crop % math.lcm(scale, 8) or crop > min(self.harmonize.high_size):
             raise ValueError(
-                f"superres.crop_size must be a multiple of {scale} and fit into harmonize.high_size "
-                f"{list(self.harmonize.high_size)}: {crop}"
+                f"superres.crop_size must be a multiple of {scale} (the scale) and of 8 (the discriminator) and fit "
+                f"into harmonize.high_size {list(self.harmonize.high_size)}: {crop}"
             )
-        if self.sample.num_inference_steps > self.diffusion.schedule.num_train_timesteps:
+        window, low = self.superres.network.window_size, (*self.harmonize.low_size, crop // scale)
+        if any(-side % window >= side for side in low):
             raise ValueError(
-                f"sample.num_inference_steps must not exceed diffusion.schedule.num_train_timesteps "
+                f"superres.network.window_size must divide, or be less than twice, harmonize.low_size "
+                f"{list(self.harmonize.low_size)} and superres.crop_size at low resolution ({crop // scale}): {window}"
+            )
+        if self.diffusion.schedule.num_train_timesteps % self.sample.num_inference_steps:
+            raise ValueError(
+                f"sample.num_inference_steps must divide diffusion.schedule.num_train_timesteps "
                 f"({self.diffusion.schedule.num_train_timesteps}): {self.sample.num_inference_steps}"
             )
         return self

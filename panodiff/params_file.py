@@ -68,7 +68,8 @@ def _checked(path: Path, base: dict[str, Any], profile: str, overlay: Any) -> Pa
     try:
         return Params.model_validate_json(json.dumps(merged, default=str), strict=True)
     except ValidationError as error:
-        raise ParamsError(_lines(path, [_explain(detail, overlay, profile) for detail in error.errors()])) from None
+        innermost = _innermost(error.errors())
+        raise ParamsError(_lines(path, [_explain(detail, overlay, profile) for detail in innermost])) from None
 
 
 def merge(base: dict[str, Any], overlay: dict[str, Any]) -> dict[str, Any]:
@@ -102,6 +103,16 @@ def _overlay_problems(overlay: Any, allowed: dict[str, Any], where: str) -> list
         elif isinstance(allowed[key], dict):
             problems += _overlay_problems(value, allowed[key], f"{where}.{key}")
     return problems
+
+
+def _innermost(details: list[ErrorDetails]) -> list[ErrorDetails]:
+    """Without those that only follow from an error inside: a list is not too short because its one item is wrong."""
+    places = [detail["loc"] for detail in details]
+    return [
+        detail
+        for detail in details
+        if not any(place != detail["loc"] and place[: len(detail["loc"])] == detail["loc"] for place in places)
+    ]
 
 
 def _explain(detail: ErrorDetails, overlay: dict[str, Any], profile: str) -> str:

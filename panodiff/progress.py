@@ -7,6 +7,8 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
+from panodiff import launch
+
 Item = TypeVar("Item")
 
 
@@ -14,10 +16,12 @@ class Progress:
     """Counts finished units of work from `initial` to `total` and shows how it goes."""
 
     def __init__(self, total: int, what: str, *, initial: int = 0, unit: str = "image") -> None:
-        self._bar = tqdm(total=total, initial=initial, desc=what, unit=unit, disable=not sys.stderr.isatty())
+        shows_bar = sys.stderr.isatty() and launch.rank() == 0
+        self._bar = tqdm(total=total, initial=initial, desc=what, unit=unit, disable=not shows_bar)
         self._done, self._total, self._what, self._unit = initial, total, what, unit
         self._started, self._start_count = time.monotonic(), initial
-        if initial and self._bar.disable:
+        self._prints = self._bar.disable and launch.rank() == 0
+        if initial and self._prints:
             print(f"{what}: going on at {initial}/{total} {unit}s", flush=True)
 
     def advance(self, count: int = 1, note: str = "") -> None:
@@ -27,7 +31,7 @@ class Progress:
         if not self._bar.disable:
             self._bar.set_postfix_str(note, refresh=False)
             self._bar.update(count)
-        elif self._tenth() > tenth:
+        elif self._prints and self._tenth() > tenth:
             rate = (self._done - self._start_count) / max(time.monotonic() - self._started, 1e-9)
             left = (self._total - self._done) / max(rate, 1e-9)
             print(

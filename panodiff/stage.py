@@ -33,7 +33,7 @@ from panodiff import launch
 from panodiff.files import Fingerprint, fingerprint, move_whole, stat_signature, write_json
 from panodiff.params import Params
 from panodiff.params_file import ParamsError, load_params, read_tracked
-from panodiff.pipeline import StageDefinition, load_pipeline
+from panodiff.pipeline import StageDefinition, load_pipeline, lookup
 from panodiff.record import describe_environment
 
 EXIT_STOPPED = 75  # EX_TEMPFAIL: run again and it goes on
@@ -56,13 +56,20 @@ class Stage:
         """Hash the dependencies and take the scratch folder of this stage with these inputs."""
         self.definition, self.params = definition, params
         self.tracked = read_tracked(definition.params)
+        # Signatures first: an edit between the two, which takes minutes with large data, must show at the end.
+        self._signatures = {dep: stat_signature(Path(dep)) for dep in definition.deps}
         self.inputs = {dep: _known(dep) for dep in definition.deps}
         self.fingerprint = _combine(definition.name, self.tracked, self.inputs)
         self.scratch = SCRATCH / definition.name / self.fingerprint[:16]
         self.scratch.mkdir(parents=True, exist_ok=True)
         self.notes: dict[str, Any] = {}  # what the record should say besides: times, throughput
-        self._signatures = {dep: stat_signature(Path(dep)) for dep in definition.deps}
         self._stop_signal: int | None = None
+        self._stop_time = 0.0
+
+    @property
+    def item(self) -> str:
+        """The item of a matrix stage."""
+        return self.definition.name.partition("@")[2]
 
     def dep(self, path: str) -> Path:
         """The path of a declared dependency, or of something inside one."""
@@ -92,9 +99,15 @@ class Stage:
         return self._stop_signal is not None
 
     def request_stop(self, number: int, _frame: FrameType | None = None) -> None:
-        """Take a signal; a second one of the same kind ends the process at once."""
-        self._stop_signal = number
-        signal.signal(number, signal.SIG_DFL)
+        """Take a signal; the same one again, over a second later, ends the process at once.
+
+        Torchrun and schedulers send the same signal to a process both, one right after the other.
+        """
+        if self._stop_signal == number and time.monotonic() - self._stop_time > 1:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+        elif self._stop_signal != number:
+            self._stop_signal, self._stop_time = number, time.monotonic()
 
     def refuse_if_changed(self) -> None:
         """Compare the dependencies and parameters with those of the start.
@@ -121,17 +134,30 @@ class Stage:
         return stat_signature(path) != self._signatures[dep] and fingerprint(path) != self.inputs[dep]
 
 
-def run_stage(run: Callable[[Stage], None], name: str, *, distributed: bool = False) -> None:
+def run_stage(
+    run: Callable[[Stage], None],
+    name: str,
+    *,
+    distributed: bool = False,
+    before: Callable[[Params], None] | None = None,
+) -> None:
     """Run one stage of dvc.yaml from the command line, under the contract; ends the process.
 
-    A matrix stage takes its item as the only argument. `distributed`: the stage's processes share the work when
-    several are asked for.
+    A matrix stage takes its item as the only argument.
+
+    Args:
+        run: The work.
+        name: The stage's name in dvc.yaml, without an item.
+        distributed: The stage's processes share the work when several are asked for.
+        before: Called before the dependencies are hashed.
     """
     arguments = sys.argv[1:]
-    if distributed:
-        launch.become_torchrun(f"stages.{name}", arguments)
+    _stop_with_parent()
     try:
-        stage, lock = _start("@".join([name, *arguments]))
+        launch.check_environment()
+        if distributed:
+            launch.become_torchrun(f"stages.{name}", arguments)
+        stage, lock = _start("@".join([name, *arguments]), before)
     except (StageError, ParamsError, ValueError) as error:
         _leave(error)
     started = datetime.now(UTC)
@@ -149,17 +175,22 @@ def run_stage(run: Callable[[Stage], None], name: str, *, distributed: bool = Fa
         lock.close()
 
 
-def _start(name: str) -> tuple[Stage, IO[str]]:
-    params = load_params()
-    definition = load_pipeline().get(name)
-    if definition is None:
+def _start(name: str, before: Callable[[Params], None] | None) -> tuple[Stage, IO[str]]:
+    load_params()
+    if name not in load_pipeline():
         raise StageError(f"dvc.yaml has no stage {name}; `dvc stage list` shows those that it has")
     lock = _lock(name)
+    definition, params = load_pipeline()[name], load_params()  # after the wait: what holds now
+    if before:
+        before(params)
     stage = Stage(definition, params)
+    if load_params() != params:
+        raise StageError("params.yaml changed while the stage started: run again")
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stage.request_stop)
-    _stop_with_parent()
-    _count_start(stage)
+    if launch.rank() == 0:
+        shutil.rmtree(stage.scratch / "outs", ignore_errors=True)  # half-written ones of a run that was killed
+        _count_start(stage)
     return stage, lock
 
 
@@ -178,19 +209,19 @@ def _lock(name: str) -> IO[str]:
 
 
 def _stop_with_parent() -> None:
-    """Ask Linux to send SIGTERM when dvc dies; elsewhere an orphan works to its end."""
+    """Ask Linux to send SIGTERM when dvc dies (torchrun inherits this); elsewhere an orphan works to its end."""
     if sys.platform == "linux":
         set_death_signal = 1
         ctypes.CDLL(None).prctl(set_death_signal, signal.SIGTERM)
-        if os.getppid() == 1 and os.environ.get("DVC_STAGE"):  # dvc died before the line above
+        is_orphan = os.getppid() == 1 and b"dvc" not in Path("/proc/1/cmdline").read_bytes()  # in a container dvc is 1
+        if is_orphan and os.environ.get("DVC_STAGE"):  # dvc died before the line above
             os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _count_start(stage: Stage) -> None:
     """Note this start beside the checkpoints: the record counts the resumes."""
-    if launch.rank() == 0:
-        with (stage.scratch / "starts").open("a", encoding="utf-8") as file:
-            file.write(f"{datetime.now(UTC).isoformat(timespec='seconds')}\n")
+    with (stage.scratch / "starts").open("a", encoding="utf-8") as file:
+        file.write(f"{datetime.now(UTC).isoformat(timespec='seconds')}\n")
 
 
 def _finish(stage: Stage, started: datetime) -> None:
@@ -203,7 +234,10 @@ def _finish(stage: Stage, started: datetime) -> None:
         move_whole(stage.out(out), Path(out))
     starts = (stage.scratch / "starts").read_text(encoding="utf-8").split()
     write_json(Path(record), _record(stage, started, starts, outputs))
-    shutil.rmtree(stage.scratch)
+    finished = stage.scratch.with_suffix(".finished")
+    shutil.rmtree(finished, ignore_errors=True)
+    stage.scratch.replace(finished)  # in one step: no later run must take what half a deletion leaves for state
+    shutil.rmtree(finished)
 
 
 def _record(stage: Stage, started: datetime, starts: list[str], outputs: dict[str, Fingerprint]) -> dict[str, Any]:
@@ -214,6 +248,7 @@ def _record(stage: Stage, started: datetime, starts: list[str], outputs: dict[st
         "fingerprint": stage.fingerprint,
         "cmd": stage.definition.cmd,
         "params": stage.tracked,
+        "resolved_params": _resolve(stage),
         "inputs": {path: asdict(known) for path, known in stage.inputs.items()},
         "outputs": {path: asdict(known) for path, known in outputs.items()},
         "started": starts[0],
@@ -224,6 +259,12 @@ def _record(stage: Stage, started: datetime, starts: list[str], outputs: dict[st
         "notes": stage.notes,
         "environment": describe_environment(),
     }
+
+
+def _resolve(stage: Stage) -> dict[str, Any]:
+    """The tracked sections as the stage used them, the profile's overlay laid over the base."""
+    resolved = stage.params.model_dump(mode="json")
+    return {key: lookup(resolved, key) for key in stage.definition.params if not key.startswith("profiles.")}
 
 
 def _known(path: str) -> Fingerprint:

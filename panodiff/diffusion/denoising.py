@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from panodiff import launch
 from panodiff.diffusion.sampler import draw_images, image_generators
-from panodiff.diffusion.schedule import make_scheduler
+from panodiff.diffusion.schedule import inference_steps, make_scheduler
 from panodiff.diffusion.unet import UNet
 from panodiff.images import from_signed, tile, to_signed, write_grey
 from panodiff.params import DiffusionParams, UNetParams
@@ -21,7 +21,7 @@ from panodiff.training.store import take
 
 NUM_VALIDATION = 64  # held-out images, at most, whose loss a milestone measures
 NUM_PREVIEWS = 6
-PREVIEW_STEPS = 20
+PREVIEW_STEPS = 20  # at most
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +91,7 @@ class Denoising:
             self.scheduler,
             image_generators(self.seed, "diffusion/preview", list(range(NUM_PREVIEWS))),
             (self.images.shape[1], self.images.shape[2]),
-            num_inference_steps=min(PREVIEW_STEPS, self.params.schedule.num_train_timesteps),
+            num_inference_steps=inference_steps(self.params.schedule.num_train_timesteps, PREVIEW_STEPS),
             eta=0,
         )
         if launch.rank() == 0:

@@ -27,10 +27,19 @@ def draw_images(
         scheduler: Its `prediction_type` and betas are those of the training.
         generators: One an image, on the CPU: an image depends on its own alone.
         size: (H, W).
-        num_inference_steps: Steps from noise to image.
+        num_inference_steps: Steps from noise to image; must divide the training's timesteps.
         eta: 0 draws no noise after the first; 1 as much as DDPM.
         watch: Called with the timestep and x_t before each step, and with -1 and the result.
+
+    Raises:
+        ValueError: Steps of equal length do not lead through the timesteps. The scheduler would take them for shorter
+            than they are and leave noise in the image.
     """
+    if scheduler.config.num_train_timesteps % num_inference_steps:
+        raise ValueError(
+            f"num_inference_steps must divide num_train_timesteps ({scheduler.config.num_train_timesteps}), "
+            f"got {num_inference_steps}"
+        )
     device = next(network.parameters()).device
     x_t = _noise(generators, size, device)
     scheduler.set_timesteps(num_inference_steps, device=device)

@@ -38,10 +38,18 @@ def make_scheduler(schedule: ScheduleParams, prediction: str) -> DDIMScheduler:
     """The DDIM scheduler of `diffusers` over this schedule: x_0 clamped to [-1, 1], last timestep always visited."""
     count = schedule.num_train_timesteps
     betas = cosine_betas(count, schedule.beta_max) if schedule.kind == "cosine" else linear_betas(count)
-    return DDIMScheduler(
+    scheduler = DDIMScheduler(
         num_train_timesteps=count,
         trained_betas=betas.tolist(),
         prediction_type=prediction,
         clip_sample=True,
         timestep_spacing="trailing",
     )
+    # In float32 rounding makes the variance left for x_t negative at large steps with eta 1, and the image NaN.
+    scheduler.alphas_cumprod = torch.cumprod(1 - betas, dim=0)
+    return scheduler
+
+
+def inference_steps(num_train_timesteps: int, most: int) -> int:
+    """The largest number of sampling steps, up to `most`, that divides the training's timesteps."""
+    return max(steps for steps in range(1, most + 1) if num_train_timesteps % steps == 0)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 
 from panodiff import launch
 from panodiff.checkpoint import save_model
@@ -65,9 +65,13 @@ class Contrast:
         return torch.cat([torch.stack(views) for views in zip(*pairs, strict=True)]).to(launch.device())
 
     def loss(self, turn: str, batch: Tensor, step: int) -> tuple[Tensor, Mapping[str, Tensor]]:
-        """NT-Xent, and how often an image's other view is the most similar of all."""
-        loss, found = nt_xent(self.networks["encoder"](batch), self.params.temperature)
-        return loss, {"loss": loss, "found": found}
+        """NT-Xent, and how often an image's other view is the most similar of all.
+
+        Images are told from those of all processes. Each process has the whole loss, and of its gradient the part
+        of its own images: the parts are summed, where the engine takes their mean.
+        """
+        loss, found = nt_xent(_of_all_processes(self.networks["encoder"](batch)), self.params.temperature)
+        return loss * launch.world_size(), {"loss": loss, "found": found}
 
     def milestone(self, step: int, averaged: nn.Module) -> dict[str, float]:
         """The same on held-out images and fixed views."""
@@ -77,9 +81,24 @@ class Contrast:
         return {"val_loss": loss.item(), "val_found": found.item()}
 
 
+def _of_all_processes(z: Tensor) -> Tensor:
+    """The vectors (2 B, E) of all processes, first views first; only this process's own have a gradient."""
+    if launch.world_size() == 1:
+        return z
+    shares = [torch.empty_like(z) for _ in range(launch.world_size())]
+    distributed.all_gather(shares, z.detach().contiguous())
+    shares[launch.rank()] = z
+    views = [share.chunk(2) for share in shares]
+    return torch.cat([*(first for first, _ in views), *(second for _, second in views)])
+
+
 def view_size(full: torch.Size, generator: torch.Generator) -> tuple[int, int]:
-    """The size of a step's views: the image's own, or a half or a quarter of it, so that features hold at any scale."""
-    shrink = 2 ** int(torch.randint(0, 3, (), generator=generator))
+    """The size of a step's views: half the image's sides, a quarter once in four steps.
+
+    A crop of half the image's side keeps the finest texture at the first, the whole image at a quarter is what the
+    diffusion model draws: features are learnt at all scales in between.
+    """
+    shrink = (2, 2, 2, 4)[int(torch.randint(0, 4, (), generator=generator))]
     return max(full[0] // shrink, 16), max(full[1] // shrink, 32)
 
 
@@ -105,7 +124,8 @@ def nt_xent(z: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
         temperature: τ of the paper.
     """
     count = len(z) // 2
-    similarity = (z @ z.T / temperature).fill_diagonal_(float("-inf"))  # (2 B, 2 B)
+    with torch.autocast(z.device.type, enabled=False):  # bfloat16 has two digits: many pairs would be as similar
+        similarity = (z @ z.T / temperature).fill_diagonal_(float("-inf"))  # (2 B, 2 B)
     partner = torch.arange(2 * count, device=z.device).roll(count)
     return F.cross_entropy(similarity, partner), (similarity.argmax(1) == partner).double().mean()
 

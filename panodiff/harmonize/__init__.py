@@ -1,0 +1,1 @@
+"""From files of five devices to one corpus: same framing, same size, no repeats, no leaks between the splits."""

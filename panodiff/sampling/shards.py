@@ -35,11 +35,12 @@ def work_in_shards(
     progress.close()
     launch.barrier()
     if launch.rank() == 0:
-        _gather(finished, out)
+        _gather([finished / f"{number:06d}" for number in range(len(shards))], out)
 
 
-def _gather(finished: Path, out: Path) -> None:
+def _gather(folders: list[Path], out: Path) -> None:
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
-    for path in sorted(finished.glob("*/*")):
-        (out / path.name).hardlink_to(path)
+    for folder in folders:
+        for path in sorted(folder.iterdir()):
+            (out / path.name).hardlink_to(path)

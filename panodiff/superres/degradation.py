@@ -20,9 +20,15 @@ def degrade(high_res: Tensor, scale: int, params: DegradationParams, generators:
         params: The largest strengths.
         generators: One an image, on the CPU.
     """
-    low_res = _to_8_bit(F.avg_pool2d(high_res, scale))
+    low_res = area_average(high_res, scale)
     damaged = [_damage(image, params, generator) for image, generator in zip(low_res, generators, strict=True)]
     return _to_8_bit(torch.stack(damaged))
+
+
+def area_average(high_res: Tensor, scale: int) -> Tensor:
+    """8-bit images (B, 1, H, W) in [0, 1] reduced by `scale`, to the last bit as `images.area_average` does it."""
+    grey = high_res.mul(255).round()  # whole numbers: sums and halves are exact
+    return F.avg_pool2d(grey, scale).add(0.5).floor().div(255)
 
 
 def _damage(image: Tensor, params: DegradationParams, generator: torch.Generator) -> Tensor:

@@ -11,7 +11,8 @@ def perceptual_loss(encoder: Encoder, restored: Tensor, real: Tensor) -> Tensor:
     """Mean relative L1 distance of the encoder's feature maps, over its levels; 0 for equal images.
 
     After Johnson et al. 2016 (arXiv 1603.08155), equation 2, with the encoder of radiographs for VGG. Each level's
-    distance is divided by the mean size of the real image's features, so that no level outweighs the others.
+    distance is divided by the mean size of the same image's real features, so that no level outweighs the others and
+    an image counts the same in any batch.
 
     Args:
         encoder: Frozen.
@@ -21,10 +22,10 @@ def perceptual_loss(encoder: Encoder, restored: Tensor, real: Tensor) -> Tensor:
     with torch.no_grad():
         targets = encoder.feature_maps(real)
     distances = [
-        F.l1_loss(found.float(), target.float()) / target.float().abs().mean()
+        (found.float() - target.float()).abs().mean((1, 2, 3)) / target.float().abs().mean((1, 2, 3))
         for found, target in zip(encoder.feature_maps(restored), targets, strict=True)
     ]
-    return torch.stack(distances).mean()
+    return torch.stack(distances).mean()  # of (levels, B)
 
 
 def generator_loss(fake_logits: Tensor) -> Tensor:

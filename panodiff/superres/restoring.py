@@ -13,10 +13,10 @@ from panodiff.features.encoder import Encoder
 from panodiff.images import from_unit, tile, to_unit, write_grey
 from panodiff.params import SuperresParams
 from panodiff.randomness import seeded_init, torch_generator
-from panodiff.superres.degradation import degrade
+from panodiff.superres.degradation import area_average, degrade
 from panodiff.superres.discriminator import UNetDiscriminator
 from panodiff.superres.losses import discriminator_loss, generator_loss, perceptual_loss
-from panodiff.superres.model import bicubic, build_hat
+from panodiff.superres.model import Restorer, bicubic
 from panodiff.training import ImageStore
 from panodiff.training.store import take
 
@@ -49,7 +49,7 @@ class Restoring:
     ) -> None:
         device = launch.device()
         with seeded_init(seed, "superres/init"):
-            generator = build_hat(params.network, scale)
+            generator = Restorer(params.network, scale)
             discriminator = UNetDiscriminator(in_chans=1, num_feat=params.discriminator_num_feat)
         self.networks: dict[str, nn.Module] = {
             "generator": generator.to(device),
@@ -107,7 +107,7 @@ class Restoring:
         psnr: dict[str, list[float]] = {"val_psnr_db": [], "val_psnr_bicubic_db": []}
         for index in range(count):
             high_res = to_unit(take(self.held_out, [index])).to(launch.device())
-            low_res = (F.avg_pool2d(high_res, self.scale) * 255 + 0.5).floor() / 255
+            low_res = area_average(high_res, self.scale)
             restored, enlarged = averaged(low_res).float().clamp(0, 1), bicubic(low_res, self.scale)
             psnr["val_psnr_db"].append(_psnr_db(restored, high_res))
             psnr["val_psnr_bicubic_db"].append(_psnr_db(enlarged, high_res))

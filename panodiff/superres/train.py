@@ -8,6 +8,7 @@ from panodiff.features.encoder import load_encoder
 from panodiff.files import write_csv
 from panodiff.images import read_grey, tile, write_grey
 from panodiff.stage import Stage
+from panodiff.superres.model import Restorer
 from panodiff.superres.restoring import Restoring
 from panodiff.training import ImageStore, train
 
@@ -31,7 +32,9 @@ def train_superres(
     training = train(objective, params.training, len(images), stage, "superres")
     if launch.rank() != 0:
         return
-    save_model(model, training.averaged.module, {"network": params.network.model_dump(mode="json"), "scale": scale})
+    restorer = training.averaged.module
+    assert isinstance(restorer, Restorer)
+    save_model(model, restorer.hat, {"network": params.network.model_dump(mode="json"), "scale": scale})
     metrics.mkdir(parents=True, exist_ok=True)
     columns = {name: None for row in training.history for name in row}  # the second phase has more losses
     write_csv(metrics / "history.csv", columns, training.history)

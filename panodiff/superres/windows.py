@@ -26,8 +26,8 @@ def overlapping_windows(x: Tensor, window_size: int, overlap_size: int) -> Tenso
     margin = (overlap_size - window_size) // 2
 
     def positions(side: int) -> Tensor:
-        starts, steps = torch.arange(0, side, window_size), torch.arange(overlap_size)
-        return (starts[:, None] + steps).flatten().to(x.device)
+        starts = torch.arange(0, side, window_size, device=x.device)
+        return (starts[:, None] + torch.arange(overlap_size, device=x.device)).flatten()
 
     rows, columns = positions(x.shape[1]), positions(x.shape[2])
     x = F.pad(x, (0, 0, margin, margin, margin, margin)).index_select(1, rows).index_select(2, columns)

@@ -55,7 +55,7 @@ class Training:
     step: int = 0
     history: list[dict[str, float]] = field(default_factory=list)  # one row every log_every steps
     milestones: list[dict[str, float]] = field(default_factory=list)
-    sums: dict[str, Tensor] = field(default_factory=dict)  # of the losses since the last row
+    sums: dict[str, Tensor] = field(default_factory=dict)  # of each loss since the last row, and of how many: (2,)
 
     def state(self) -> dict[str, Any]:
         """All of it as plain tensors, numbers and strings."""
@@ -77,7 +77,8 @@ class Training:
         for name, optimizer in self.optimizers.items():
             optimizer.load_state_dict(state["optimizers"][name])
         self.step, self.history, self.milestones = state["step"], state["history"], state["milestones"]
-        self.sums = state["sums"]
+        first = launch.rank() == 0  # the state holds the sums over all processes
+        self.sums = {name: total if first else torch.zeros_like(total) for name, total in state["sums"].items()}
 
 
 def train(objective: Objective, params: TrainingParams, num_images: int, stage: Stage, purpose: str) -> Training:
@@ -99,8 +100,8 @@ def train(objective: Objective, params: TrainingParams, num_images: int, stage: 
         _milestone_if_due(objective, training, params)
         _one_step(objective, training, params, order)
         progress.advance(note=_note(training.history))
-        stop = _any_process(stage.stop_requested())
-        if stop or time.monotonic() - saved > launch.checkpoint_interval_s():
+        stop, due = _any_process(stage.stop_requested(), time.monotonic() - saved > launch.checkpoint_interval_s())
+        if stop or due:
             _save(folder, training)
             saved = time.monotonic()
         if stop:
@@ -147,14 +148,20 @@ def _one_step(objective: Objective, training: Training, params: TrainingParams, 
             )
         loss.backward()
         _average_gradients(network)
-        nn.utils.clip_grad_norm_(network.parameters(), params.clip_norm)
+        norm = nn.utils.clip_grad_norm_(network.parameters(), params.clip_norm)
+        if not torch.isfinite(norm):
+            raise ValueError(
+                f"the gradient of {turn} has the norm {norm.item()} at step {training.step}, before the update: lower "
+                f"learning_rate, or set precision: float32"
+            )
         optimizer.step()
         for name, value in shown.items():
-            training.sums[name] = training.sums.get(name, 0) + value.detach().double()
+            one = torch.stack([value.detach().double(), torch.ones_like(value, dtype=torch.double)])
+            training.sums[name] = training.sums.get(name, 0) + one
     training.averaged.update_parameters(next(iter(training.networks.values())))
     training.step += 1
     if training.step % params.log_every == 0 or training.step == params.num_steps:
-        _log(training, params, learning_rate)
+        _log(training, learning_rate)
 
 
 def _average_gradients(network: nn.Module) -> None:
@@ -169,16 +176,19 @@ def _average_gradients(network: nn.Module) -> None:
         gradient.copy_(mean.view_as(gradient))
 
 
-def _log(training: Training, params: TrainingParams, learning_rate: float) -> None:
-    count = (training.step - 1) % params.log_every + 1  # the last row may stand for fewer steps
-    names = list(training.sums)
-    sums = torch.stack([training.sums[name] for name in names])
-    if launch.world_size() > 1:
-        distributed.all_reduce(sums)
-    means = (sums / (count * launch.world_size())).tolist()
-    row = {name: round(mean, 6) for name, mean in zip(names, means, strict=True)}
+def _log(training: Training, learning_rate: float) -> None:
+    row = {name: round((total / count).item(), 6) for name, (total, count) in _sums_of_all(training).items()}
     training.history.append({"step": training.step, **row, "learning_rate": float(f"{learning_rate:.4g}")})
     training.sums = {}
+
+
+def _sums_of_all(training: Training) -> dict[str, Tensor]:
+    """The sums over the processes."""
+    if launch.world_size() == 1 or not training.sums:
+        return training.sums
+    sums = torch.stack(list(training.sums.values()))
+    distributed.all_reduce(sums)
+    return dict(zip(training.sums, sums, strict=True))
 
 
 def _milestone_if_due(objective: Objective, training: Training, params: TrainingParams) -> None:
@@ -191,17 +201,20 @@ def _milestone_if_due(objective: Objective, training: Training, params: Training
 
 
 def _save(folder: Path, training: Training) -> None:
+    """Write a checkpoint; no process leaves before it is on disk, as torchrun then ends the others."""
+    sums = _sums_of_all(training)
     if launch.rank() == 0:
-        save_state(folder, training.step, training.state())
+        save_state(folder, training.step, training.state() | {"sums": sums})
+    launch.barrier()
 
 
-def _any_process(flag: bool) -> bool:
-    """Whether any process says so: all must stop after the same step."""
+def _any_process(*flags: bool) -> list[bool]:
+    """For each flag, whether any process raises it: all must stop, and save, after the same step."""
     if launch.world_size() == 1:
-        return flag
-    votes = torch.tensor([int(flag)], device=launch.device())
+        return list(flags)
+    votes = torch.tensor(flags, dtype=torch.int, device=launch.device())
     distributed.all_reduce(votes)
-    return bool(votes.item())
+    return [vote > 0 for vote in votes.tolist()]
 
 
 def _note(history: list[dict[str, float]]) -> str:

@@ -2,13 +2,20 @@
 
 import dataclasses
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
 # Magnified by a panoramic machine, in mm, from the central incisor (1) to the wisdom tooth (8).
 WIDTHS = {"upper": (11.6, 9.0, 10.2, 9.6, 9.2, 13.4, 12.7, 11.4), "lower": (7.4, 8.1, 9.4, 9.7, 10.0, 14.8, 14.0, 13.0)}
-CROWNS = {"upper": (13.8, 12.4, 13.2, 11.6, 11.0, 10.8, 10.4, 9.6), "lower": (11.4, 11.8, 13.4, 11.8, 11.2, 10.8, 10.4, 10.0)}
-ROOTS = {"upper": (17.5, 17.0, 22.0, 18.0, 18.0, 17.0, 16.0, 13.0), "lower": (17.0, 18.5, 22.0, 20.0, 20.0, 19.0, 17.5, 15)}
+CROWNS = {
+    "upper": (13.8, 12.4, 13.2, 11.6, 11.0, 10.8, 10.4, 9.6),
+    "lower": (11.4, 11.8, 13.4, 11.8, 11.2, 10.8, 10.4, 10.0),
+}
+ROOTS = {
+    "upper": (17.5, 17.0, 22.0, 18.0, 18.0, 17.0, 16.0, 13.0),
+    "lower": (17.0, 18.5, 22.0, 20.0, 20.0, 19.0, 17.5, 15),
+}
 LEANS_DEG = {"upper": (2, 4, 6, 4, 3, 0, -4, -8), "lower": (-1, 1, 3, 6, 9, 12, 16, 22)}  # apex to the back: positive
 
 
@@ -98,7 +105,7 @@ class Patient:
     braces: bool
     teeth: tuple[Tooth, ...]
 
-    def bone(self, knots: list[tuple[float, float]], side: int = 1) -> np.ndarray:
+    def bone(self, knots: Sequence[tuple[float, float]], side: int = 1) -> np.ndarray:
         """Knots (N, 2) of the average right side of the picture in this patient's proportions, on the given side."""
         points = np.array(knots, float)
         points[:, 0] *= side * self.jaw_width
@@ -111,7 +118,7 @@ def sample_patient(rng: np.random.Generator) -> Patient:
     age = int(np.clip(rng.gamma(5.5, 7.5), 13, 84))
     jaw_width = float(np.clip(rng.normal(1, 0.035), 0.92, 1.08))
     bone_loss = float(np.clip(rng.gamma(2.0, 0.5) + max(age - 35, 0) * 0.06, 0.3, 5.5))
-    gap = float(np.clip(rng.normal(3.5, 1.6), 0.6, 8))
+    gap = float(np.clip(rng.normal(4, 2), 0.6, 9))
     return Patient(
         age=age,
         jaw_width=jaw_width,
@@ -122,7 +129,7 @@ def sample_patient(rng: np.random.Generator) -> Patient:
         density=float(np.clip(rng.normal(1.08 - 0.003 * max(age - 40, 0), 0.1), 0.75, 1.3)),
         bone_loss=bone_loss,
         gap=gap,
-        ghost=float(rng.uniform(0.2, 1.5)),
+        ghost=float(rng.uniform(0.1, 1.3)),
         spine=float(rng.uniform(0.3, 1.6)),
         airway=float(rng.uniform(0.4, 1.5)),
         mouth_air=float(rng.uniform(0.2, 1.6)),
@@ -139,7 +146,7 @@ def sample_teeth(rng: np.random.Generator, age: int, jaw_width: float, gap: floa
     # The upper row, the lower one or both are gone in some of the old.
     toothless = {jaw: bool(age > 55 and rng.random() < 0.1) for jaw in ("upper", "lower")}
     care = float(rng.beta(1.2, 2.5))  # how much of this patient's mouth a dentist has repaired
-    size = 1 + 0.5 * (jaw_width - 1) + rng.normal(0, 0.025)
+    size = 1.05 + 0.6 * (jaw_width - 1) + rng.normal(0, 0.03)
     teeth: list[Tooth] = []
     for quadrant in (1, 2, 3, 4):
         jaw = "upper" if quadrant < 3 else "lower"
@@ -148,13 +155,13 @@ def sample_teeth(rng: np.random.Generator, age: int, jaw_width: float, gap: floa
         for place, state in enumerate(states, start=1):
             width = WIDTHS[jaw][place - 1] * size * float(np.clip(rng.normal(1, 0.035), 0.9, 1.1))
             x = edge + width / 2
-            edge += width * (0.965 + crowding) - (0.25 * width if state == "missing" and rng.random() < 0.4 else 0)
-            teeth.append(place_tooth(rng, quadrant * 10 + place, x, width, state, worn, gap))
+            edge += width * (0.975 + crowding) - (0.25 * width if state == "missing" and rng.random() < 0.4 else 0)
+            teeth.append(place_tooth(rng, quadrant * 10 + place, x=x, width=width, state=state, worn=worn, gap=gap))
     return tuple(teeth)
 
 
 def place_tooth(
-    rng: np.random.Generator, fdi: int, x: float, width: float, state: str, worn: float, gap: float
+    rng: np.random.Generator, fdi: int, *, x: float, width: float, state: str, worn: float, gap: float
 ) -> Tooth:
     """One tooth with its biting edge `x` mm from the midline, a little out of line as real ones are."""
     upper, place = fdi < 30, fdi % 10

@@ -1,4 +1,4 @@
-"""A small corpus of phantoms in the five sources' real layouts, with the repeats and broken files that real sets have."""
+"""A corpus of phantoms in the five sources' real layouts, with the repeats and broken files that real sets have."""
 
 import concurrent.futures
 import dataclasses
@@ -11,8 +11,9 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from panodiff.randomness import numpy_generator
 from panodiff.sources.phantom.devices import DEVICES
-from panodiff.sources.phantom.drawing import draw_phantom, generator
+from panodiff.sources.phantom.drawing import draw_phantom
 
 TSXK_JSON, TSXK_PNG = "Teeth Segmentation JSON/d2", "Teeth Segmentation PNG/d2"
 DENTEX_TREES = ("quadrant", "quadrant_enumeration", "quadrant-enumeration-disease", "unlabelled")
@@ -66,10 +67,10 @@ def write_phantoms(
 ) -> None:
     """Writes `out/<source>/…` for the five sources, and what is true about every radiograph into `out/truth.json`.
 
-    The same arguments give the same bytes in every file, whatever `num_workers` is. `truth.json` holds, by source and path
-    (relative to the source's folder): `patient`, `copy_of` (a path of that source or null), `copy_kind` (exact,
-    recompressed, resized, brightness, cropped or mirrored, or null), `broken` (empty, truncated, text, wrong
-    extension, or null) and, for originals, `truth` as `draw_phantom` gives it. Files that it does not name are masks and labels.
+    The same arguments give the same bytes in every file, whatever `num_workers` is. `truth.json` holds, by source and
+    path (relative to the source's folder): `patient`, `copy_of` (a path of that source or null), `copy_kind` (exact,
+    recompressed, resized, brightness, cropped, mirrored or null), `broken` (empty, truncated, text, wrong extension
+    or null) and, for originals, `truth` as `draw_phantom` gives it. Files that it does not name are masks and labels.
 
     Args:
         out: an empty or new folder.
@@ -91,19 +92,21 @@ def write_phantoms(
 
 def plan(folder: pathlib.Path, source: str, seed: int, num_patients: int, scale: float) -> list[Task]:
     """What to draw and write for one source, a task a patient."""
-    files = [layout(source, patient, generator(seed, f"{source} layout", patient)) for patient in range(num_patients)]
+    files = [
+        layout(source, patient, numpy_generator(seed, f"{source} layout", patient)) for patient in range(num_patients)
+    ]
     number = num_patients
     for repeat in range(max(1, num_patients // 24)):
         for kind in PLANTED[source]:
             number += 1
             patient = (7 * number + 5 * repeat) % num_patients
-            path = FLAT_NAMES[source].format(number)
+            path = FLAT_NAMES[source].format(3 * number if source == "dentex" else number)
             files[patient].append(File(path=path, kind=kind))
     sizes = DEVICES[source].sizes
     tasks = []
     for patient in range(num_patients):
         odds = [odd for _, _, odd in sizes]
-        height, width, _ = sizes[generator(seed, f"{source} size", patient).choice(len(sizes), p=odds)]
+        height, width, _ = sizes[numpy_generator(seed, f"{source} size", patient).choice(len(sizes), p=odds)]
         tasks.append(
             Task(
                 folder=folder,
@@ -148,7 +151,7 @@ def dentex_layout(n: int, rng: np.random.Generator) -> list[File]:
         return [File(path=f"test_data/disease/input/test_{n}.png", kind="original")]
     trees = rng.permutation(DENTEX_TREES)[: rng.choice([1, 2, 3], p=[0.6, 0.3, 0.1])]
     # Numbers of different trees do not agree in the real set either.
-    paths = [f"training_data/{tree}/xrays/train_{n + 211 * i}.png" for i, tree in enumerate(trees)]
+    paths = [f"training_data/{tree}/xrays/train_{3 * n + i}.png" for i, tree in enumerate(trees)]
     return [File(path=path, kind="exact" if i else "original") for i, path in enumerate(paths)]
 
 
@@ -158,12 +161,14 @@ def write_patient(task: Task) -> dict[str, dict]:
     drawn, truth = draw_phantom(task.seed, task.patient, task.height, task.width, DEVICES[task.source])
     original = task.files[0]
     encoded = encode(drawn, original.path)
-    picture = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_GRAYSCALE)
+    picture = decode(encoded)
     records = {}
     for file in task.files:
         path = task.folder / file.path
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(contents(file, picture, encoded, truth, same_type=path.suffix == pathlib.Path(original.path).suffix))
+        path.write_bytes(
+            contents(file, picture, encoded, truth, same_type=path.suffix == pathlib.Path(original.path).suffix)
+        )
         if file.kind not in ("mask", "label"):
             broken = file.kind if file.kind in BROKEN else None
             copied = file is not original and broken in (None, "wrong extension")
@@ -205,8 +210,13 @@ def changed(picture: np.ndarray, kind: str) -> np.ndarray:
         return picture[round(0.02 * height) : round(0.97 * height), round(0.02 * width) : round(0.985 * width)]
     if kind == "recompressed":
         data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 60])[1]
-        return cv2.imdecode(data, cv2.IMREAD_GRAYSCALE)
+        return decode(data.tobytes())
     return picture
+
+
+def decode(data: bytes) -> np.ndarray:
+    """The grey picture, uint8 (height, width), that encoded bytes hold."""
+    return np.asarray(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE))
 
 
 def encode(picture: np.ndarray, path: str) -> bytes:
@@ -250,18 +260,21 @@ def write_collection_labels(out: pathlib.Path, truth: dict[str, dict[str, dict]]
         folder = pathlib.Path(path).parts[:2]
         if record["broken"] or folder[1] == "unlabelled" or record["copy_kind"] not in (None, "exact"):
             continue
-        name = f"dentex/{'/'.join(folder)}/{folder[0].split('_')[0].replace('training', 'train')}_{folder[1].replace('-', '_')}.json"
+        part = {"training_data": "train", "validation_data": "validation", "test_data": "test"}[folder[0]]
+        name = f"dentex/{'/'.join(folder)}/{part}_{folder[1].replace('-', '_')}.json"
         tree = trees.setdefault(name, {"images": [], "annotations": []})
         tree["images"].append({"id": len(tree["images"]) + 1, "file_name": pathlib.Path(path).name})
         for tooth in originals[record["copy_of"] or path]["teeth"]:
             x0, y0, x1, y1 = tooth["box"]
             annotation = {"image_id": len(tree["images"]), "bbox": [x0, y0, round(x1 - x0, 1), round(y1 - y0, 1)]}
-            tree["annotations"].append({"id": len(tree["annotations"]) + 1, **annotation, "category_id_2": tooth["fdi"] % 10})
+            tree["annotations"].append(
+                {"id": len(tree["annotations"]) + 1, **annotation, "category_id_2": tooth["fdi"] % 10}
+            )
     for name, tree in trees.items():
         write_json(out / name, tree)
     classes = [{"title": str(number), "shape": "polygon"} for number in range(1, 33)]
-    for folder in ("Teeth Segmentation JSON", "Teeth Segmentation PNG"):
-        write_json(out / "tsxk" / folder / "meta.json", {"classes": classes})
+    for dataset in ("Teeth Segmentation JSON", "Teeth Segmentation PNG"):
+        write_json(out / "tsxk" / dataset / "meta.json", {"classes": classes})
     readings = [
         {"External ID": pathlib.Path(path).name, "Description": f"Missing teeth: {record['truth']['missing']}"}
         for path, record in truth["tufts"].items()

@@ -50,17 +50,17 @@ DEVICES: dict[str, Device] = {
     device.name: device
     for device in (
         Device(
-            name="adld", sizes=((1435, 2940, 0.7), (478, 987, 0.3)), width_mm=286, height_mm=139, top_mm=-72,
+            name="adld", sizes=((1435, 2940, 0.7), (478, 987, 0.3)), width_mm=284, height_mm=139, top_mm=-71,
             black=0.03, mid=0.44, gamma=1.0, sharpening=0.35, grain=0.012, vignette=0.1, skull_glare=0.9,
             border=None, marks=(("R", 0.03, 0.8, 0.06),), outlined=True, bite_block=0.5,
         ),
         Device(
-            name="dentex", sizes=((1316, 2950, 0.7), (976, 1976, 0.3)), width_mm=300, height_mm=134, top_mm=-68,
+            name="dentex", sizes=((1316, 2950, 0.7), (976, 1976, 0.3)), width_mm=292, height_mm=132, top_mm=-66,
             black=0.06, mid=0.43, gamma=0.85, sharpening=0.15, grain=0.016, vignette=0.05, skull_glare=0.7,
             border=None, marks=(), outlined=False, bite_block=0.0,
         ),
         Device(
-            name="tsxk", sizes=((1024, 2041, 1.0),), width_mm=312, height_mm=156, top_mm=-90,
+            name="tsxk", sizes=((1024, 2041, 1.0),), width_mm=298, height_mm=151, top_mm=-86,
             black=0.01, mid=0.36, gamma=1.05, sharpening=0.3, grain=0.01, vignette=0.25, skull_glare=1.6,
             border=None,
             marks=(
@@ -70,14 +70,15 @@ DEVICES: dict[str, Device] = {
             outlined=False, bite_block=0.8,
         ),
         Device(
-            name="tufts", sizes=((840, 1615, 1.0),), width_mm=304, height_mm=158, top_mm=-84,
+            name="tufts", sizes=((840, 1615, 1.0),), width_mm=294, height_mm=154, top_mm=-82,
             black=0.08, mid=0.4, gamma=0.95, sharpening=0.2, grain=0.02, vignette=0.12, skull_glare=1.1,
             border=(0.0, 0.012), marks=(("L", 0.955, 0.12, 0.07),), outlined=False, bite_block=0.2,
         ),
         Device(
-            name="uspforp", sizes=((1536, 2903, 1.0),), width_mm=296, height_mm=157, top_mm=-82,
+            name="uspforp", sizes=((1536, 2903, 1.0),), width_mm=286, height_mm=152, top_mm=-79,
             black=0.04, mid=0.39, gamma=1.2, sharpening=0.45, grain=0.009, vignette=0.3, skull_glare=1.2,
-            border=(0.92, 0.008), marks=(("D", 0.05, 0.1, 0.05), ("FORP", 0.93, 0.95, 0.02)), outlined=False, bite_block=0.6,
+            border=(0.92, 0.008), marks=(("D", 0.05, 0.1, 0.05), ("FORP", 0.93, 0.95, 0.02)),
+            outlined=False, bite_block=0.6,
         ),
     )
 }  # fmt: skip
@@ -133,13 +134,22 @@ def burn_in(picture: np.ndarray, device: Device, rng: np.random.Generator) -> No
     date = datetime.datetime(2012, 1, 3, 8) + datetime.timedelta(minutes=int(rng.integers(0, 4_000_000)))
     exposure = f"{rng.integers(64, 84)}kV {rng.uniform(6, 12):.1f}mA 14.4s - {rng.uniform(9, 14):.2f}uGym2"
     for text, x, y, size in device.marks:
-        text = text.format(date=f"{date:%d/%m/%Y %H:%M}", exposure=exposure)
-        font_scale = size * height / 22
-        thickness = max(1, round(size * height / 14))
-        (text_width, text_height), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, font_scale, thickness)
-        origin = (round(x * width - text_width / 2), round(y * height + text_height / 2))
-        origin = (int(np.clip(origin[0], 2, max(2, width - text_width - 2))), origin[1])
-        halo = 235 if device.outlined else 0
-        cv2.putText(picture, text, origin, cv2.FONT_HERSHEY_SIMPLEX, font_scale, halo, 3 * thickness, cv2.LINE_AA)
-        stroke = 10 if device.outlined else 245
-        cv2.putText(picture, text, origin, cv2.FONT_HERSHEY_SIMPLEX, font_scale, stroke, thickness, cv2.LINE_AA)
+        filled = text.format(date=f"{date:%d/%m/%Y %H:%M}", exposure=exposure)
+        write_text(picture, filled, (x * width, y * height), size * height, outlined=device.outlined)
+
+
+def write_text(
+    picture: np.ndarray, text: str, centre: tuple[float, float], letter_height: float, *, outlined: bool
+) -> None:
+    """Writes white letters with a dark rim, or dark ones with a white rim, around a centre in pixels, in place."""
+    scale, thickness = letter_height / 22, max(1, round(letter_height / 14))
+    (width, height), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, thickness)
+    rim = max(1, round(letter_height / 12))
+    left = int(np.clip(round(centre[0] - width / 2), rim, max(rim, picture.shape[1] - width - rim)))
+    letters = np.zeros_like(picture)
+    origin = (left, round(centre[1] + height / 2))
+    cv2.putText(letters, text, origin, cv2.FONT_HERSHEY_SIMPLEX, scale, 255, thickness, cv2.LINE_AA)
+    around = cv2.dilate(letters, np.ones((2 * rim + 1, 2 * rim + 1), np.uint8))
+    for mask, grey in ((around, 240 if outlined else 0), (letters, 10 if outlined else 245)):
+        blended = picture + (grey - picture.astype(np.float32)) * (mask.astype(np.float32) / 255)
+        np.copyto(picture, blended.astype(np.uint8))

@@ -1,29 +1,22 @@
 """One phantom from its seed: patient, position in the machine, drawing, exposure, and the truth about it."""
 
-import zlib
-
 import cv2
 import numpy as np
 
+from panodiff.randomness import numpy_generator
 from panodiff.sources.phantom.anatomy import Patient, Tooth, sample_patient
-from panodiff.sources.phantom.canvas import Canvas, View
+from panodiff.sources.phantom.canvas import Canvas, View, focus, spongy_texture
 from panodiff.sources.phantom.devices import Device, develop
 from panodiff.sources.phantom.head import (
     draw_hyoid,
     draw_mandible,
     draw_maxilla,
     draw_soft_tissue,
-    spongy_texture,
 )
 from panodiff.sources.phantom.teeth import draw_sockets, draw_teeth
 
 MIN_WIDTH = 480  # smaller pictures are drawn at a multiple of their size and averaged, or teeth would flicker
 SOFT_PX_PER_MM = 1.2
-
-
-def generator(seed: int, purpose: str, index: int) -> np.random.Generator:
-    """The generator of one purpose and index: independent of every other one and of the order of use."""
-    return np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, zlib.crc32(purpose.encode()), index])))
 
 
 def draw_phantom(seed: int, patient: int, height: int, width: int, device: Device) -> tuple[np.ndarray, dict]:
@@ -32,20 +25,20 @@ def draw_phantom(seed: int, patient: int, height: int, width: int, device: Devic
     `patient` numbers the patients of one device; the same number under another device is somebody else.
 
     Returns:
-        The picture, and a dict of plain Python values: `device`, `age`, `midline_x`, `tilt_deg`, `teeth` (FDI number, state,
-        `x`, `y`, `crown_width`, `box` and the points `enamel`, `dentin`, `pulp` in pixels, `fraction` = centre in
-        fractions of the picture), `missing` (FDI numbers) and `restorations` (FDI number and kind).
+        The picture, and a dict of plain Python values: `device`, `age`, `midline_x`, `tilt_deg`, `teeth` (FDI number,
+        state, centre of the crown `x`, `y`, `crown_width`, `box` and the points `enamel`, `dentin`, `pulp` in pixels;
+        `fraction`, the centre in fractions of the picture), `missing` (FDI numbers) and `restorations` (FDI number and
+        kind).
     """
-    person = sample_patient(generator(seed, f"{device.name} patient", patient))
-    rng = generator(seed, f"{device.name} exposure", patient)
+    person = sample_patient(numpy_generator(seed, f"{device.name} patient", patient))
+    rng = numpy_generator(seed, f"{device.name} exposure", patient)
     view = position(person, device, rng)
     times = max(1, -(-MIN_WIDTH // width))
     canvas = Canvas(view, height * times, width * times)
     draw_head(canvas, person, device, rng)
-    attenuation = canvas.attenuation
     if times > 1:
-        attenuation = cv2.resize(attenuation, (width, height), interpolation=cv2.INTER_AREA)
-    picture = develop(attenuation, width / view.width_mm, device, rng)
+        canvas.attenuation = cv2.resize(canvas.attenuation, (width, height), interpolation=cv2.INTER_AREA)
+    picture = develop(canvas.attenuation, width / view.width_mm, device, rng)
     return picture, describe(person, Canvas(view, height, width), device)
 
 
@@ -73,8 +66,10 @@ def draw_head(canvas: Canvas, patient: Patient, device: Device, rng: np.random.G
     canvas.attenuation += cv2.resize(soft.attenuation, (width, height), interpolation=cv2.INTER_CUBIC)
     texture = spongy_texture(canvas, rng)
     draw_hyoid(canvas, patient, rng)
-    draw_maxilla(canvas, patient, texture, rng)
-    draw_mandible(canvas, patient, texture, rng)
+    bones = Canvas(view, height, width)
+    draw_maxilla(bones, patient, texture, rng)
+    draw_mandible(bones, patient, texture, rng)
+    canvas.attenuation += bones.attenuation * focus(height, width, rng)
     draw_sockets(canvas, patient)
     draw_teeth(canvas, patient, rng)
     if device.bite_block:

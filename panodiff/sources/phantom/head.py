@@ -21,7 +21,7 @@ def draw_soft_tissue(canvas: Canvas, patient: Patient, glare: float, rng: np.ran
 
     `glare` is the strength of the bright base of the skull in the upper corners.
     """
-    field = [(-190, -140), (190, -140), (190, 120), (-190, 120)]
+    field = [(-260, -260), (260, -260), (260, 300), (-260, 300)]
     canvas.paint([np.array(field, float)], 0.12, 0)
     face = patient.bone([(0, 72), (40, 69), (75, 57), (104, 46), (132, 34), (190, 22), (190, -140), (0, -140)])
     for side in (-1, 1):
@@ -42,25 +42,38 @@ def draw_soft_tissue(canvas: Canvas, patient: Patient, glare: float, rng: np.ran
 def draw_ghosts(canvas: Canvas, patient: Patient, side: int, rng: np.random.Generator) -> None:
     """Paints the blurred shadow that the other side's ramus throws: a dome over the ramus with a level lower edge."""
     floor = 34 + rng.normal(0, 4)
-    strength = 0.2 * patient.ghost * rng.uniform(0.8, 1.2)
-    dome = [(48, floor), (95, floor + 1), (146, floor - 1), (150, -2), (139, -24), (118, -38), (92, -38), (70, -22), (55, 4)]
+    strength = 0.15 * patient.ghost * rng.uniform(0.8, 1.2)
+    dome = [
+        (48, floor),
+        (95, floor + 1),
+        (146, floor - 1),
+        (150, -2),
+        (139, -24),
+        (118, -38),
+        (92, -38),
+        (70, -22),
+        (55, 4),
+    ]
     canvas.paint([patient.bone(dome, side)], strength, 1.6)
-    canvas.paint([patient.bone(dome, side) * 0.96], 0.5 * strength, 5)
-    canvas.paint([ellipse(side * 149, -4 + rng.normal(0, 4), 11, 24)], 0.12, 1.5)  # ear lobe
+    canvas.paint([patient.bone(dome, side) * (1, 0.8)], 0.6 * strength, 7)
+    canvas.paint([ellipse((side * 149, -4 + rng.normal(0, 4)), 11, 24)], 0.12, 1.5)  # ear lobe
     canvas.paint([np.array([(138, -150), (200, -150), (200, 150), (150, 150), (143, 20)]) * (side, 1)], -0.2, 5)
-    canvas.paint([ellipse(side * 78, 8, 30, 34)], 0.1, 9)  # cheek and tongue's edge
+    canvas.paint([ellipse((side * 78, 8), 30, 34)], 0.1, 9)  # cheek and tongue's edge
 
 
 def draw_skull_base(canvas: Canvas, patient: Patient, side: int, glare: float, rng: np.random.Generator) -> None:
     """Paints the temporal bone with the joint's socket, and the zygomatic arch that comes forward from it."""
     socket = [(160, -38), (150, -52), (144, -66), (134, -71), (124, -69), (114, -62), (104, -67), (92, -76), (70, -84)]
     roof = patient.bone([*socket, (60, -150), (200, -150), (200, -45)], side)
-    canvas.paint([roof], 0.28 * glare, 1.2)
-    canvas.paint([patient.bone([(120, -76), (200, -58), (200, -150), (95, -150)], side)], 0.3 * glare, 6)
-    canvas.line(patient.bone(socket[2:], side), 2.2, 0.16 * glare, 0.6)
-    for _ in range(9):  # air cells and ridges of the bone
-        x, y = rng.uniform(118, 155), rng.uniform(-95, -68)
-        canvas.paint([ellipse(side * x, y, rng.uniform(2, 6), rng.uniform(1.5, 4))], rng.uniform(-0.12, 0.14) * glare, 0.8)
+    canvas.paint([roof], 0.2 * glare, 1.8)
+    canvas.paint([patient.bone([(120, -76), (200, -58), (200, -150), (95, -150)], side)], 0.34 * glare, 8)
+    canvas.line(patient.bone(socket[2:], side), 2.2, 0.12 * glare, 0.8)
+    orbit = [(28, -84), (40, -78), (56, -77), (72, -82), (82, -92)]
+    canvas.line(patient.bone(orbit, side) + (0, rng.normal(0, 3)), 2.0, rng.uniform(0.05, 0.16), 0.8)
+    for _ in range(24):  # air cells and ridges of the bone
+        x, y = rng.uniform(96, 160), rng.uniform(-96, -62)
+        cell = ellipse((side * x, y), rng.uniform(1, 7), rng.uniform(0.8, 2.5))
+        canvas.paint([cell], rng.uniform(-0.1, 0.09) * glare, rng.uniform(0.8, 2))
 
 
 def draw_air(canvas: Canvas, patient: Patient, side: int, rng: np.random.Generator) -> None:
@@ -74,15 +87,18 @@ def draw_air(canvas: Canvas, patient: Patient, side: int, rng: np.random.Generat
     canvas.paint([patient.bone(nose, side)], -0.24, 1.6)
     for y, radius in ((-55, 7), (-72, 6)):  # the conchae, and their smear outwards
         centre = (side * (15 + rng.normal(0, 1.5)), y + rng.normal(0, 3))
-        canvas.paint([ellipse(*centre, radius + rng.normal(0, 1), rng.uniform(3.5, 7))], rng.uniform(0.06, 0.16), 2)
-        canvas.paint([ellipse(centre[0] + side * 20, centre[1] - 2, 26, rng.uniform(3, 7))], rng.uniform(0, 0.09), 2.5)
+        canvas.paint([ellipse(centre, radius + rng.normal(0, 1), rng.uniform(3.5, 7))], rng.uniform(0.06, 0.16), 2)
+        canvas.paint(
+            [ellipse((centre[0] + side * 20, centre[1] - 2), 26, rng.uniform(3, 7))], rng.uniform(0, 0.09), 2.5
+        )
     over_tongue = [(0, -37), (40, -37), (74, -33), (86, -26), (70, -26), (40, -24 - shift / 2), (0, -22)]
-    canvas.paint([patient.bone(over_tongue, side)], -0.17 * patient.mouth_air, 2.2)
+    canvas.paint([patient.bone(over_tongue, side)], -0.13 * patient.mouth_air, 3)
     lips = [(0, -26), (16 * wide, -24), (26, -8), (26, 10), (14, 18), (0, 18)]
     canvas.paint([patient.bone(lips, side)], -0.1 * patient.mouth_air, 2.5)
     slit = 0.5 * patient.gap + 1.2
-    between = [(0, -slit), (45, -slit), (74, -0.8 * slit), (84, 0), (74, 0.8 * slit), (45, slit), (0, slit)]
-    canvas.paint([patient.bone(between, side)], -0.17, 1.2)
+    for reach, value in ((44, -0.1), (76, -0.07)):
+        between = [(0, -slit), (0.7 * reach, -slit), (reach, 0), (0.7 * reach, slit), (0, slit)]
+        canvas.paint([np.array(between) * (side, 1)], value, 1.6)
 
 
 def draw_spine(canvas: Canvas, patient: Patient, rng: np.random.Generator) -> None:
@@ -106,34 +122,43 @@ def draw_smears(canvas: Canvas, rng: np.random.Generator) -> None:
     """Paints the level streaks of what lies far from the focal layer: the other side's palate, orbits, skull."""
     for _ in range(16):
         centre = rng.uniform(-110, 110), rng.uniform(-105, -34)
-        streak = ellipse(*centre, rng.uniform(15, 60), rng.uniform(1, 5))
+        streak = ellipse(centre, rng.uniform(15, 60), rng.uniform(1, 5))
         streak[:, 1] += rng.normal(0, 0.05) * (streak[:, 0] - centre[0])
         canvas.paint([streak], rng.normal(0, 0.05), 1.4)
-
-
-def focus(height: int, width: int, rng: np.random.Generator) -> np.ndarray:
-    """How well each place is in focus, (height, width) float32 in [0.4, 1.5]: no patient fits the focal layer all over."""
-    coarse = cv2.resize(rng.standard_normal((6, 12)).astype(np.float32), (96, 48), interpolation=cv2.INTER_CUBIC)
-    return cv2.resize(np.clip(1 + 0.3 * coarse, 0.4, 1.5), (width, height), interpolation=cv2.INTER_LINEAR)
+    for _ in range(7):  # walls of orbits, sinuses and the skull's base, seen edge on
+        x, y, side = rng.uniform(20, 100), rng.uniform(-95, -60), rng.choice((-1, 1))
+        knots = np.array([(x, y)]) + np.cumsum(rng.normal((2, 4), (9, 7), (4, 2)), axis=0)
+        canvas.line(knots * (side, 1), rng.uniform(1, 2.5), rng.uniform(0.03, 0.1), 0.7)
 
 
 def sinus_outline(patient: Patient, side: int) -> np.ndarray:
     """The maxillary sinus, a closed curve (N, 2) in mm; its floor dips between the roots of the molars."""
     shift, wide, _ = patient.sinus[(side + 1) // 2]
-    knots = [(28, -62), (31, -48), (38, -38), (52, -33), (64, -32), (75, -35), (81, -46), (82, -64), (74, -82), (40, -82)]
+    knots = [
+        (28, -62),
+        (31, -48),
+        (38, -38),
+        (52, -33),
+        (64, -32),
+        (75, -35),
+        (81, -46),
+        (82, -64),
+        (74, -82),
+        (40, -82),
+    ]
     outline = patient.bone(knots, side)
     outline[1:7, 1] += shift
     outline[:, 0] = side * 56 + (outline[:, 0] - side * 56) * wide
     return smooth(outline, closed=True)
 
 
-def crest(patient: Patient, down: int) -> np.ndarray:
-    """The bone's edge between the teeth of one jaw, knots (18, 2) in mm from the picture's left to its right."""
+def crest(patient: Patient, down: int, lowered: float = 0.0) -> np.ndarray:
+    """The bone's edge between the teeth of one jaw, `lowered` mm, knots (N, 2) in mm from left to right."""
     knots = []
     for tooth in patient.teeth:
         if tooth.down == down:
             gone = 5.0 if tooth.state in ("missing", "pontic") else 0.0
-            depth = tooth.crown + 0.6 + patient.bone_loss + gone
+            depth = tooth.crown + lowered + patient.bone_loss + gone
             knots.append((tooth.x, down * (patient.gap / 2 + depth)))
     knots.sort()
     ends = [(-86, down * 10.0), (86, down * 10.0)]
@@ -141,35 +166,36 @@ def crest(patient: Patient, down: int) -> np.ndarray:
     return np.array([ends[0], *inner, ends[1]])
 
 
-def mandible_outline(patient: Patient) -> np.ndarray:
-    """The lower jaw as one closed curve (N, 2) in mm."""
+def mandible_outline(patient: Patient, lowered: float) -> np.ndarray:
+    """The lower jaw as one closed curve (N, 2) in mm, its edge between the teeth `lowered` mm."""
     right = patient.bone([*LOWER_BORDER, *ANGLE, *CONDYLE, *NOTCH, *RAMUS_FRONT])
     left = patient.bone([*LOWER_BORDER, *ANGLE, *CONDYLE, *NOTCH, *RAMUS_FRONT][1:], -1)
-    return smooth(np.concatenate([right, crest(patient, 1)[::-1], left[::-1]]), closed=True)
+    return smooth(np.concatenate([right, crest(patient, 1, lowered)[::-1], left[::-1]]), closed=True)
 
 
 def draw_mandible(canvas: Canvas, patient: Patient, texture: np.ndarray, rng: np.random.Generator) -> None:
     """Paints the lower jaw: spongy inside with `texture` (height, width), bright rims, the nerve's canal."""
     density = patient.density
-    outline = mandible_outline(patient)
-    covered, window = canvas.mask([outline], 3)
-    inside = canvas.blur(covered.astype(np.float32) / 255, 0.6)
-    canvas.attenuation[window] += inside * (0.1 * density + 0.016 * texture[window])
+    for lowered, blur_mm in ((0.0, 0.7), (4.5, 1.5)):  # thin at the edge between the teeth
+        covered, window = canvas.mask([mandible_outline(patient, lowered)], 5)
+        inside = canvas.blur(covered.astype(np.float32) / 255, blur_mm)
+        canvas.attenuation[window] += inside * (0.06 * density + 0.010 * texture[window])
     for side in (-1, 1):
         alveolar = [(0, 58), (20, 52), (40, 40), (72, 32), (92, 22), (90, 6), (74, 12), (30, 14), (0, 14)]
         canvas.paint([patient.bone(alveolar, side)], 0.08 * density, 4)
         fossa = [(30, 48), (52, 42), (80, 34), (98, 24), (100, 34), (82, 43), (58, 51), (36, 55)]
         canvas.paint([patient.bone(fossa, side)], -0.07 * rng.uniform(0.3, 1.4), 3)
-        rim = patient.bone([*LOWER_BORDER, *ANGLE[:2]], side) - (0, 1.6)
-        canvas.line(rim, 5.0, 0.11 * density, 0.9)
-        canvas.line(rim + (0, 0.5), 2.4, 0.09 * density, 0.5)
         canvas.line(patient.bone([*ANGLE[1:], *CONDYLE[:2]], side) - (side * 0.8, 0), 2.0, 0.07 * density, 0.6)
         canvas.line(patient.bone(CONDYLE, side), 1.8, 0.09 * density, 0.6)
-        canvas.paint([ellipse(*patient.bone([(129, -58)], side)[0], 6, 5)], 0.08 * density, 2)
+        canvas.paint([ellipse(patient.bone([(129, -58)], side)[0], 6, 5)], 0.08 * density, 2)
         canvas.line(patient.bone([CONDYLE[-1], *NOTCH[:4]], side), 1.5, 0.05 * density, 0.6)
         canvas.line(patient.bone([*RAMUS_FRONT, (80, 18), (70, 26)], side), 1.8, 0.07 * density, 0.6)
         draw_canal(canvas, patient, side, rng)
-    chin = ellipse(0, 52 * patient.jaw_depth, 18, 8)
+    rim = [*LOWER_BORDER, *ANGLE[:2]]
+    border = np.concatenate([patient.bone(rim[:0:-1], -1), patient.bone(rim)]) - (0, 1.6)
+    canvas.line(border, 5.0, 0.11 * density, 0.9)
+    canvas.line(border + (0, 0.5), 2.4, 0.09 * density, 0.5)
+    chin = ellipse((0, 52 * patient.jaw_depth), 18, 8)
     canvas.paint([chin], 0.1 * density, 4)
     canvas.line(crest(patient, 1), 1.2, 0.03 * density, 0.6)
 
@@ -178,10 +204,10 @@ def draw_canal(canvas: Canvas, patient: Patient, side: int, rng: np.random.Gener
     """Paints the nerve's canal, dark between two fine walls, and the hole where it leaves the bone."""
     canal = patient.bone(CANAL, side) + (0, rng.normal(0, 1.2))
     strength = patient.density * rng.uniform(0.3, 1.2)
-    canvas.line(canal, 3.4, -0.06 * strength, 0.5)
+    canvas.line(canal, 3.4, -0.035 * strength, 0.7)
     for offset in (-2.2, 2.2):
-        canvas.line(canal + (side * offset * 0.5, offset), 0.8, 0.09 * strength, 0.25)
-    canvas.paint([ellipse(*(canal[-1] - (side * 2, 0)), 2.4, 1.9)], -0.08 * strength, 0.6)
+        canvas.line(canal + (side * offset * 0.5, offset), 0.9, 0.04 * strength, 0.4)
+    canvas.paint([ellipse(canal[-1] - (side * 2, 0), 2.4, 1.9)], -0.08 * strength, 0.6)
 
 
 def draw_maxilla(canvas: Canvas, patient: Patient, texture: np.ndarray, rng: np.random.Generator) -> None:
@@ -189,10 +215,11 @@ def draw_maxilla(canvas: Canvas, patient: Patient, texture: np.ndarray, rng: np.
     density = patient.density
     edge = crest(patient, -1)
     roof = patient.bone([(84, -36), (60, -44), (30, -47)])
-    outline = np.concatenate([edge, roof, (roof * (-1, 1))[::-1]])
-    covered, window = canvas.mask([smooth(outline, closed=True)], 4)
-    inside = canvas.blur(covered.astype(np.float32) / 255, 1.2)
-    canvas.attenuation[window] += inside * (0.08 * density + 0.011 * texture[window])
+    for lowered, blur_mm in ((0.0, 0.8), (4.5, 1.8)):
+        outline = np.concatenate([crest(patient, -1, lowered), roof, (roof * (-1, 1))[::-1]])
+        covered, window = canvas.mask([smooth(outline, closed=True)], 6)
+        inside = canvas.blur(covered.astype(np.float32) / 255, blur_mm)
+        canvas.attenuation[window] += inside * (0.06 * density + 0.008 * texture[window])
     canvas.line(edge, 1.2, 0.02 * density, 0.6)
     for side in (-1, 1):
         floor = sinus_outline(patient, side)
@@ -200,17 +227,17 @@ def draw_maxilla(canvas: Canvas, patient: Patient, texture: np.ndarray, rng: np.
         canvas.line(floor[::8][1:7] + (0, 1.2), 3.0, 0.05 * density, 0.8)
         draw_cheekbone(canvas, patient, side, rng)
         nose = patient.bone([(2, -44), (14, -45), (24, -50), (27, -60), (25, -74), (19, -92)], side)
-        canvas.line(nose, 1.5, 0.16, 0.4)
+        canvas.line(nose, 1.7, rng.uniform(0.04, 0.13), 0.8)
     draw_palate(canvas, patient, rng)
 
 
 def draw_cheekbone(canvas: Canvas, patient: Patient, side: int, rng: np.random.Generator) -> None:
     """Paints the cheekbone: a J-shaped wall over the molars and the arch that runs back to the ear."""
     sway = rng.normal(0, 2)
-    root = [(86 + sway, -100), (85 + sway, -72), (85 + sway, -56), (80, -45), (72, -42), (66, -46)]
-    canvas.line(patient.bone(root, side), 1.8, 0.24, 0.45)
-    wall = [(70 + sway, -105), (71 + sway, -80), (70, -62), (67, -50)]
-    canvas.line(patient.bone(wall, side), 1.4, 0.18, 0.4)
+    root = [(84 + sway, -104), (87 + sway, -80), (86 + sway, -60), (80, -46), (71, -40), (64, -43), (60, -52)]
+    canvas.line(patient.bone(root, side), 1.8, rng.uniform(0.1, 0.2), 0.6)
+    wall = [(66 + sway, -105), (72 + sway, -84), (73, -62), (68, -48), (62, -40)]
+    canvas.line(patient.bone(wall, side), 1.5, rng.uniform(0.03, 0.16), 0.6)
     pad = [(74, -44), (84, -42), (94, -50), (104, -60), (96, -66), (84, -62), (76, -54)]
     canvas.paint([smooth(patient.bone(pad, side), closed=True)], 0.13, 1.8)
     arch = [(84, -50), (100, -58), (118, -68), (138, -73), (156, -72)]
@@ -223,38 +250,33 @@ def draw_palate(canvas: Canvas, patient: Patient, rng: np.random.Generator) -> N
     """Paints the hard palate's double line with its ghost, the septum and the bone's point below it."""
     arch = rng.normal(0, 2.5)
     split = rng.uniform(2, 7)
-    for offset, width, value in ((0.0, 2.0, 0.3), (-split, 1.7, 0.2), (-split / 2, split + 5, 0.13)):
-        right = [(0, -46 + offset), (28, -45 + offset), (56, -43 + offset + arch / 2), (84, -40 + 0.6 * offset + arch)]
+    for offset, width, value in (
+        (0.0, 2.6, 0.16),
+        (0.4, 1.2, 0.06),
+        (-split, 2.4, 0.12),
+        (-split / 2, split + 6, 0.12),
+    ):
+        right = [(0, -46 + offset), (28, -45 + offset), (56, -43 + offset + arch / 2), (80, -40 + 0.7 * offset + arch)]
+        right.append((97, -34 + 0.3 * offset + arch))
         knots = np.concatenate([patient.bone(right[1:], -1)[::-1], patient.bone(right)])
         knots[:, 1] += rng.normal(0, 0.5, len(knots))
-        canvas.line(knots, width, value, 0.35 if width < 3 else 1.8)
+        canvas.line(knots, width, value, 0.6 if width < 3 else 1.8)
     lean = rng.normal(0, 2)
-    canvas.line(patient.bone([(0, -44), (0.3 * lean, -60), (lean, -78), (lean, -100)]), 2.6, 0.22, 0.6)
+    canvas.line(
+        patient.bone([(0, -44), (0.3 * lean, -60), (lean, -78), (lean, -100)]), 3.2, rng.uniform(0.08, 0.18), 1.2
+    )
     canvas.line(patient.bone([(0, -48), (0, -36), (0, -26)]), 2.4, 0.1, 0.6)
-    canvas.paint([ellipse(0, -43 * patient.face_height, 7, 4)], 0.13, 1.6)
+    canvas.paint([ellipse((0, -43 * patient.face_height), 7, 4)], 0.13, 1.6)
 
 
 def draw_hyoid(canvas: Canvas, patient: Patient, rng: np.random.Generator) -> None:
     """Paints the hyoid bone, thrown to both sides below the jaw."""
     height = 56 + rng.normal(0, 5)
     for side in (-1, 1):
-        x = 100 + rng.normal(0, 5)
-        horn = np.array([(x + 30, height + 3), (x + 12, height), (x, height - 3), (x - 8, height + 1), (x - 10, height + 8)])
-        canvas.line(horn * (side, 1), 4.5, 0.09, 0.7)
-        canvas.line(horn[1:] * (side, 1) + (0, -1), 1.4, 0.12, 0.35)
-
-
-def spongy_texture(canvas: Canvas, rng: np.random.Generator) -> np.ndarray:
-    """The fine net of bone trabeculae on the whole canvas (height, width), float32, mean 0 and deviation 1."""
-    height, width = canvas.attenuation.shape
-    view = canvas.view
-    grid = (round(view.height_mm * 3), round(view.width_mm * 3))  # 3 cells a mm: the same net at every size
-    noise = rng.standard_normal(grid, np.float32)
-    layers = [cv2.GaussianBlur(noise, (0, 0), sigma) * np.float32(sigma) for sigma in (0.9, 1.5, 2.6, 5.0)]
-    net = 3 * (layers[1] - 0.6 * layers[2])
-    ridges = -2 * np.sqrt(net**2 + 0.15) + 3 * layers[0] + 2 * layers[3]
-    patches = cv2.resize(rng.standard_normal((8, 16)).astype(np.float32), grid[::-1], interpolation=cv2.INTER_CUBIC)
-    mixed = (0.7 * ridges + 0.6 * net) * (1 + 0.35 * patches) + 0.5 * patches
-    mixed = (mixed - mixed.mean()) / mixed.std()
-    method = cv2.INTER_AREA if width < grid[1] else cv2.INTER_CUBIC
-    return cv2.resize(mixed, (width, height), interpolation=method)
+        x = 100 + rng.normal(0, 7)
+        strength = rng.uniform(0.02, 0.09)
+        horn = np.array(
+            [(x + 30, height + 3), (x + 12, height), (x, height - 3), (x - 8, height + 1), (x - 10, height + 8)]
+        )
+        canvas.line(horn * (side, 1), 4.5, strength, 1.0)
+        canvas.line(horn[1:] * (side, 1) + (0, -1), 1.4, strength, 0.5)

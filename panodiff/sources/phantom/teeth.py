@@ -7,14 +7,16 @@ from panodiff.sources.phantom.anatomy import Patient, Tooth
 from panodiff.sources.phantom.canvas import Canvas, smooth
 
 METAL = 1.6
-# Half outlines of the crowns, as (sideways in half widths, depth in crown heights), from the front of the mouth to its back.
+# Biting edges and back sides of the crowns, as (sideways in half widths, depth in crown heights), front to back.
 CROWN_OUTLINES = {
-    "incisor": [(-0.90, 0.05), (0.0, -0.01), (0.90, 0.05), (0.99, 0.2), (0.92, 0.5), (0.72, 0.85), (0.62, 1.08)],
-    "canine": [(-0.66, 0.17), (-0.04, -0.02), (0.62, 0.2), (0.98, 0.4), (0.90, 0.62), (0.72, 0.88), (0.64, 1.08)],
-    "premolar": [(-0.72, 0.12), (-0.30, 0.0), (0.05, 0.06), (0.4, 0.03), (0.8, 0.15), (0.98, 0.4), (0.86, 0.72), (0.68, 1.08)],
+    "incisor": [(-0.90, 0.05), (0.0, -0.01), (0.90, 0.05), (0.99, 0.26), (0.94, 0.5), (0.80, 0.85), (0.70, 1.08)],
+    "canine": [(-0.66, 0.17), (-0.04, -0.02), (0.62, 0.2), (0.98, 0.4), (0.92, 0.62), (0.80, 0.88), (0.72, 1.08)],
+    "premolar": [
+        (-0.72, 0.12), (-0.30, 0.0), (0.05, 0.06), (0.4, 0.03), (0.8, 0.15), (0.98, 0.4), (0.90, 0.72), (0.76, 1.08),
+    ],
     "molar": [
         (-0.90, 0.2), (-0.60, 0.0), (-0.28, 0.12), (-0.02, 0.04), (0.26, 0.15), (0.60, 0.03), (0.90, 0.22),
-        (0.99, 0.42), (0.90, 0.74), (0.80, 1.08),
+        (0.99, 0.42), (0.92, 0.74), (0.84, 1.08),
     ],
 }  # fmt: skip
 
@@ -22,9 +24,9 @@ CROWN_OUTLINES = {
 def crown_outline(tooth: Tooth) -> np.ndarray:
     """The whole crown, knots (N, 2) in the tooth's own mm; chewing has flattened what stood above `wear`."""
     half = np.array(CROWN_OUTLINES[tooth.kind])
-    front = half[half[:, 1] >= 0.16][::-1] * (-1, 1)
+    front = half[(half[:, 0] > 0) & (half[:, 1] > 0.25)][::-1] * (-1, 1)
     outline = np.concatenate([front, half]) * (tooth.width / 2, tooth.crown)
-    outline[:, 1] = np.maximum(outline[:, 1], tooth.wear)
+    outline[:, 1] = np.where(outline[:, 1] < tooth.wear, tooth.wear - 0.3 * (tooth.wear - outline[:, 1]), outline[:, 1])
     return smooth(outline, closed=True)
 
 
@@ -52,7 +54,17 @@ def root_outline(tooth: Tooth, root: tuple[float, float, float, float], scale: f
 def trunk_outline(tooth: Tooth) -> np.ndarray:
     """The undivided part of a molar's root, down to where the roots part, (N, 2) in the tooth's own mm."""
     w, top, fork = tooth.width, 0.9 * tooth.crown, 0.24 * tooth.root
-    knots = [(-0.41, 0), (-0.40, 0.6), (-0.36, 1.25), (-0.1, 1.1), (0, 0.9), (0.1, 1.1), (0.36, 1.25), (0.40, 0.6), (0.41, 0)]
+    knots = [
+        (-0.41, 0),
+        (-0.40, 0.6),
+        (-0.36, 1.25),
+        (-0.1, 1.1),
+        (0, 0.9),
+        (0.1, 1.1),
+        (0.36, 1.25),
+        (0.40, 0.6),
+        (0.41, 0),
+    ]
     return smooth(np.array(knots) * (w, fork) + (0, top), closed=True)
 
 
@@ -97,18 +109,18 @@ def draw_sockets(canvas: Canvas, patient: Patient) -> None:
         gap = np.exp(-(((outside - 0.3 * reach) / (0.45 * reach)) ** 2))
         wall = np.exp(-(((outside - 1.35 * reach) / 0.45) ** 2))
         # Away from the bone, at the neck, there is neither.
-        neck = neck_fade(canvas, tooth, patient, window)
-        canvas.attenuation[window] += (0.03 * wall - 0.035 * gap) * neck * patient.density
+        above = tooth.crown + 1.5 + patient.bone_loss if tooth.state != "impacted" else -9.0
+        neck = 1 / (1 + np.exp(above / 0.6 - depth_in(canvas, tooth, window) * np.float32(tooth.crown / 0.6)))
+        canvas.attenuation[window] += (0.028 * wall - 0.03 * gap) * neck * patient.density
 
 
-def neck_fade(canvas: Canvas, tooth: Tooth, patient: Patient, window: tuple[slice, slice]) -> np.ndarray:
-    """How deep in the bone each row of a window lies, (rows, 1) float32 from 0 to 1."""
-    if tooth.state == "impacted":
-        return np.ones((window[0].stop - window[0].start, 1), np.float32)
-    edge = tooth.to_mm(np.array([[0.0, tooth.crown + 1.0 + patient.bone_loss]]))
-    row = canvas.to_pixels(edge)[0, 1]
-    rows = np.arange(window[0].start, window[0].stop, dtype=np.float32)[:, None]
-    return 1 / (1 + np.exp(-tooth.down * (rows - row) / (0.6 * canvas.px_per_mm)))
+def depth_in(canvas: Canvas, tooth: Tooth, window: tuple[slice, slice]) -> np.ndarray:
+    """How far each pixel of a window lies along the tooth, (rows, columns) float32: 0 biting edge, 1 neck."""
+    start, end = canvas.to_pixels(tooth.to_mm(np.array([[0.0, 0.0], [0.0, tooth.crown]])))
+    axis = (end - start) / max(float(np.sum((end - start) ** 2)), 1e-6)
+    columns = np.arange(window[1].start, window[1].stop) - start[0]
+    rows = np.arange(window[0].start, window[0].stop)[:, None] - start[1]
+    return (columns * axis[0] + rows * axis[1]).astype(np.float32)
 
 
 def draw_teeth(canvas: Canvas, patient: Patient, rng: np.random.Generator) -> None:
@@ -135,31 +147,16 @@ def draw_tooth(canvas: Canvas, tooth: Tooth, patient: Patient, rng: np.random.Ge
     shape = covered.astype(np.float32) / 255
     # A round body is thickest in its middle.
     rounded = shape * (0.25 + 0.75 * canvas.blur(shape, 1.6))
-    fade = root_fade(canvas, tooth, window)
-    canvas.attenuation[window] += canvas.blur(rounded, 0.2) * (0.27 * fade)
+    depth = depth_in(canvas, tooth, window)
+    fade = np.float32(1) - np.float32(0.35) * np.clip((depth - 1) * np.float32(tooth.crown / tooth.root), 0, 1)
+    attenuation = 0.27 * canvas.blur(rounded, 0.2) * fade
+    enamel = canvas.cover([crown], window)
+    dentin = canvas.blur(canvas.cover([tooth.to_mm(dentin_outline(tooth))], window), 0.8)
+    attenuation += canvas.blur(enamel * (0.08 + 0.14 * (1 - dentin)), 0.3) * np.clip(1.25 - depth, 0.1, 1)
+    canvas.attenuation[window] += attenuation
     for leg in legs[2:]:
-        canvas.paint([leg], 0.09, 0.6)
-    enamel, window = canvas.mask([crown], 2)
-    core, _ = canvas.mask([crown, tooth.to_mm(dentin_outline(tooth))], 2)
-    inner, core_window = canvas.mask([tooth.to_mm(dentin_outline(tooth))], 2)
-    cap = enamel.astype(np.float32) / 255
-    del core
-    placed = np.zeros_like(cap)
-    rows, cols = window
-    placed[
-        core_window[0].start - rows.start : core_window[0].stop - rows.start,
-        core_window[1].start - cols.start : core_window[1].stop - cols.start,
-    ] = inner.astype(np.float32) / 255
-    canvas.attenuation[window] += canvas.blur(0.06 * cap + 0.15 * cap * (1 - canvas.blur(placed, 0.8)), 0.3)
+        canvas.paint([leg], 0.08, 0.6)
     draw_inside(canvas, tooth, patient, rng)
-
-
-def root_fade(canvas: Canvas, tooth: Tooth, window: tuple[slice, slice]) -> np.ndarray:
-    """The root's loss of contrast towards its tip, (rows, 1) float32 from 1 down to about 0.5."""
-    ends = canvas.to_pixels(tooth.to_mm(np.array([[0.0, tooth.crown], [0.0, tooth.crown + tooth.root]])))[:, 1]
-    rows = np.arange(window[0].start, window[0].stop, dtype=np.float32)
-    depth = (rows - ends[0]) / (ends[1] - ends[0] if abs(ends[1] - ends[0]) > 1 else 1.0)
-    return np.float32(1) - np.float32(0.35) * np.clip(depth, 0, 1).astype(np.float32)[:, None]
 
 
 def draw_inside(canvas: Canvas, tooth: Tooth, patient: Patient, rng: np.random.Generator) -> None:
@@ -209,7 +206,9 @@ def draw_implant(canvas: Canvas, tooth: Tooth) -> None:
 def draw_braces(canvas: Canvas, patient: Patient) -> None:
     """Paints a bracket on each standing tooth and the wire through them."""
     for down in (-1, 1):
-        row = sorted((t for t in patient.teeth if t.down == down and t.state != "missing" and t.place < 7), key=lambda t: t.x)
+        row = sorted(
+            (t for t in patient.teeth if t.down == down and t.state != "missing" and t.place < 7), key=lambda t: t.x
+        )
         row = [tooth for tooth in row if tooth.state != "impacted"]
         if len(row) < 2:
             continue

@@ -1,0 +1,95 @@
+"""The command `panodiff`: what is not a stage of the pipeline."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+EXIT_PROBLEM = 1  # of `panodiff doctor`
+EXIT_REFUSED = 2  # wrong arguments, parameters, weights; nothing was done
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; its exit code. Errors that a user can cause come as one message, without a traceback."""
+    options = _parser().parse_args(arguments)
+    try:
+        code: int = options.run(options)
+    except ValueError as error:  # ParamsError, WeightsError and SummaryError are such
+        print(f"\n{error}\n", file=sys.stderr)
+        return EXIT_REFUSED
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="panodiff",
+        description="Synthetic panoramic radiographs: what is not a stage of the pipeline. The pipeline: `dvc repro`.",
+    )
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    doctor = commands.add_parser("doctor", help="say what is missing or odd on this machine, and what mends it")
+    doctor.set_defaults(run=_doctor)
+
+    summary = commands.add_parser("summary", help="print the headline numbers and where the report is")
+    summary.add_argument("--since", type=float, metavar="SECONDS", help="POSIX time: say which stages ran after it")
+    summary.set_defaults(run=_summary)
+
+    weights = commands.add_parser("weights", help="list or install the pretrained weights that a parameter may ask for")
+    actions = weights.add_subparsers(title="actions", required=True, metavar="ACTION")
+    listing = actions.add_parser("list", help="what the catalogue knows, and what is installed")
+    listing.set_defaults(run=_list_weights)
+    fetch = actions.add_parser("fetch", help="install weights, verified by their hash")
+    which = fetch.add_mutually_exclusive_group(required=True)
+    which.add_argument("name", nargs="?", metavar="NAME", help="an entry of the catalogue")
+    which.add_argument("--all", action="store_true", help="every entry of the catalogue")
+    fetch.add_argument("--from", dest="from_dir", type=Path, metavar="DIR", help="take the files from here, no network")
+    fetch.set_defaults(run=_fetch_weights)
+    return parser
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from panodiff.doctor import examine, printed  # noqa: PLC0415
+
+    checks = []
+    for check in examine(Path()):
+        print(printed(check), flush=True)
+        checks.append(check)
+    problems = sum(check.level == "problem" for check in checks)
+    print(f"\n{problems} problem{'s' if problems != 1 else ''}" if problems else "\nNothing stands in the way.")
+    return EXIT_PROBLEM if problems else 0
+
+
+def _summary(options: argparse.Namespace) -> int:
+    from panodiff.params_file import load_params  # noqa: PLC0415
+    from panodiff.summary import summary_lines  # noqa: PLC0415
+
+    print("\n".join(summary_lines(load_params(), options.since)))
+    return 0
+
+
+def _list_weights(options: argparse.Namespace) -> int:
+    from panodiff.report.tables import size  # noqa: PLC0415
+    from panodiff.weights import WEIGHTS, read_catalogue  # noqa: PLC0415
+
+    for entry in read_catalogue().values():
+        state = "installed" if (WEIGHTS / entry.file).is_file() else "missing"
+        print(f"{entry.name:<12}{state:<11}{size(entry.bytes):>8}  for {entry.used_for}; {entry.licence}")
+    return 0
+
+
+def _fetch_weights(options: argparse.Namespace) -> int:
+    from panodiff.weights import WEIGHTS, WeightsError, fetch, read_catalogue  # noqa: PLC0415
+
+    failed = []
+    for name in read_catalogue() if options.all else [options.name]:
+        try:
+            print(fetch(name, WEIGHTS, options.from_dir))
+        except WeightsError as error:  # with --all, one that cannot be had does not keep the others away
+            failed.append(str(error))
+    if failed:
+        raise WeightsError("\n".join(failed))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

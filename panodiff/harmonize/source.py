@@ -1,0 +1,59 @@
+"""The stage harmonize: all kept radiographs of one source at both resolutions."""
+
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from panodiff import launch
+from panodiff.harmonize.transform import harmonize_image
+from panodiff.images import write_grey
+from panodiff.manifest import read_manifest, write_manifest
+from panodiff.params import HarmonizeParams, SourceParams
+from panodiff.progress import track
+from panodiff.sources.decoding import UnusableError, decode
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """What a worker needs besides the image's row."""
+
+    raw: Path
+    out: Path
+    source: SourceParams
+    target: HarmonizeParams
+
+
+def harmonize_source(task: Task, manifest: Path, final: str) -> None:
+    """Write `high/<id>.png`, `low/<id>.png` and rows.csv to `task.out`; `final` is where that folder will stand."""
+    rows = read_manifest(manifest)
+    kept = rows.index[rows["status"] == "kept"]
+    names = rows["id"].to_dict()
+    work = list(zip(rows.loc[kept, "id"], rows.loc[kept, "path"], strict=True))
+    (task.out / "high").mkdir(parents=True)
+    (task.out / "low").mkdir()
+    with ProcessPoolExecutor(launch.num_workers(), mp_context=get_context("spawn")) as pool:
+        done = pool.map(partial(_harmonize_file, task=task), work, chunksize=8)
+        for index, facts in zip(kept, track(done, len(work), f"harmonizing {final}"), strict=True):
+            for column, value in facts.items():
+                rows.at[index, column] = value
+            if rows.at[index, "status"] == "kept":
+                rows.at[index, "high_path"] = f"{final}/high/{names[index]}.png"
+                rows.at[index, "low_path"] = f"{final}/low/{names[index]}.png"
+    write_manifest(task.out / "rows.csv", rows)
+
+
+def _harmonize_file(named: tuple[str, str], *, task: Task) -> dict[str, Any]:
+    """Write both images of one file; the columns that this fills in its row."""
+    name, path = named
+    try:
+        image = decode(task.raw / path, max_pixels=2**62).image  # ingest has held it against the limit
+        result = harmonize_image(image, task.source, task.target)
+    except (UnusableError, ValueError) as error:
+        return {"status": "rejected", "reason": str(error)}
+    write_grey(task.out / "high" / f"{name}.png", result.high)
+    write_grey(task.out / "low" / f"{name}.png", result.low)
+    crop = {f"crop_{side}": value for side, value in asdict(result.crop).items()}
+    return crop | {"rotation_deg": 90 * task.source.quarter_turns}

@@ -1,0 +1,144 @@
+"""The page itself: gathers what the stages left, and renders it as one file that needs nothing beside it."""
+
+import base64
+import json
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+import panodiff
+from panodiff.files import write_json, written_whole
+from panodiff.images import read_grey
+from panodiff.manifest import read_manifest
+from panodiff.params import Params
+from panodiff.pipeline import load_pipeline
+from panodiff.record import describe_environment
+from panodiff.report import charts, graph, numbers, pictures, tables
+from panodiff.report.numbers import Absent
+
+_HERE = Path(__file__).parent
+Find = Callable[[str], Path]  # from a path below the project's top folder to where it lies
+
+
+def make_report(
+    params: Params, tracked: Mapping[str, Any], records: list[str], *, find: Find, page: Path, summary: Path
+) -> None:
+    """Write the page and metrics/summary.json.
+
+    Args:
+        params: Of the active profile.
+        tracked: The sections of params.yaml that the page shows, by dotted key, as they stand in the file.
+        records: The provenance records of the stages whose cost and fingerprints the page shows.
+        find: Gives the path of an input.
+        page: Where the page goes.
+        summary: Where the few numbers go that `dvc metrics` shows.
+    """
+    evaluation = json.loads(find("metrics/evaluation.json").read_text(encoding="utf-8"))
+    loaded = [json.loads(find(path).read_text(encoding="utf-8")) for path in records]
+    content = {
+        "head": _head(params),
+        "results": _results(evaluation, params),
+        "images": _images(params, find),
+        "data": _data(find),
+        "training": _training(find),
+        "runs": _runs(loaded),
+        "settings": tables.settings(tracked, params.profile),
+    }
+    write_json(summary, numbers.summarize(evaluation))
+    with written_whole(page) as aside:
+        aside.write_text(render(content), encoding="utf-8")
+
+
+def render(content: Mapping[str, Any]) -> str:
+    """The page; whatever came from files or parameters is escaped."""
+    environment = Environment(
+        loader=FileSystemLoader(_HERE),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.tests["absent"] = lambda value: isinstance(value, Absent)
+    style, script = (Markup((_HERE / name).read_text(encoding="utf-8")) for name in ("style.css", "zoom.js"))
+    return environment.get_template("page.html.j2").render(**content, style=style, script=script)
+
+
+def _head(params: Params) -> dict[str, Any]:
+    return {
+        "profile": params.profile,
+        "seed": params.seed,
+        "commit": tables.commit_text(describe_environment()["git"]),
+        "made": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "version": panodiff.__version__,
+        "low_size": "×".join(map(str, params.harmonize.low_size)),
+        "high_size": "×".join(map(str, params.harmonize.high_size)),
+    }
+
+
+def _results(evaluation: Mapping[str, Any], params: Params) -> dict[str, Any]:
+    return {
+        "rows": numbers.headline_rows(evaluation),
+        "pairs": numbers.pair_rows(evaluation),
+        "counts": evaluation["counts"],
+        "num_neighbours": params.evaluate.num_neighbours,
+    }
+
+
+def _images(params: Params, find: Find) -> dict[str, Any]:
+    corpus = read_manifest(find("data/manifest") / "corpus.csv")
+    synthetic = find("data/synthetic")
+    high = synthetic / "high"
+    drawn, factor = pictures.synthetic_grid(high, params.report.num_samples)
+    return {
+        "synthetic": drawn,
+        "factor": factor,
+        "real": pictures.real_grid(corpus, min(pictures.NUM_REAL, params.report.num_samples))[0],
+        "pairs": pictures.low_high_pairs(synthetic, params.report.num_pairs),
+        "restored": pictures.restored_crops(corpus, find("data/models/superres"), params.report.num_pairs),
+        "nearest": pictures.nearest_pairs(find("metrics/evaluation") / "synthetic.csv", corpus, high),
+    }
+
+
+def _data(find: Find) -> dict[str, Any]:
+    corpus = read_manifest(find("data/manifest") / "corpus.csv")
+    folder = find("metrics/sources")
+    tsne = base64.b64encode((folder / "tsne.png").read_bytes()).decode()
+    return {
+        "statuses": tables.STATUSES,
+        "splits": tables.SPLITS,
+        "counts": tables.source_counts(corpus),
+        "reasons": tables.reasons(corpus),
+        "separability": json.loads((folder / "separability.json").read_text(encoding="utf-8")),
+        "tsne": f"data:image/png;base64,{tsne}",
+    }
+
+
+def _training(find: Find) -> dict[str, Any]:
+    diffusion, superres = find("metrics/diffusion"), find("metrics/superres")
+    forward = read_grey(diffusion / "forward.png")
+    forward = pictures.reduced(forward, pictures.factor_for(forward.size, pictures.SHEET_PIXELS))
+    return {
+        "charts": charts.draw_charts({plan.folder: find(plan.folder) for plan in charts.PLANS}),
+        "diffusion": pictures.diffusion_progress(diffusion),
+        "superres": pictures.superres_progress(superres),
+        "forward": pictures.picture(forward, "A radiograph at nine noise levels"),
+        "forward_rows": pd.read_csv(diffusion / "forward.csv").to_dict("records"),
+    }
+
+
+def _runs(records: list[tables.Record]) -> dict[str, Any]:
+    drawing = graph.draw_graph(graph.read_graph(load_pipeline()))
+    return {
+        "graph": drawing,
+        "node_width": graph.NODE_WIDTH,
+        "node_height": graph.NODE_HEIGHT,
+        "seconds": {record["stage"]: tables.duration(record["seconds_of_last_run"]) for record in records},
+        "costs": tables.costs(records, tables.stage_descriptions()),
+        "environment": tables.environment_rows(records),
+    }

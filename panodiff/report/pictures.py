@@ -1,0 +1,232 @@
+"""Pictures inside the page: which images are shown, cut and encoded so that the one file stays small."""
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pandas as pd
+
+from panodiff.images import Grey, read_grey, tile
+from panodiff.manifest import kept
+from panodiff.report.numbers import Absent, number
+
+NUM_REAL = 8  # real radiographs shown under the synthetic ones
+NUM_NEAREST = 4  # synthetic images shown beside their nearest training image
+LOSSLESS_PIXELS = 1 << 17  # larger pictures are WebP of quality 90, the others PNG
+_GRID_PIXELS = 18_000_000  # of all pictures of one grid together; more are shown smaller
+SHEET_PIXELS = 3_000_000
+_GAP = 2  # of panodiff.images.tile
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """An image as the template shows it."""
+
+    src: str  # data URI
+    alt: str
+    label: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sheet:
+    """A strip of equal rows, such as the previews of a training, with a label a row and a column."""
+
+    picture: Picture
+    rows: list[str]
+    columns: list[str]
+
+
+def data_uri(image: Grey) -> str:
+    """The image as it stands in a page: small ones without loss."""
+    lossless = image.size <= LOSSLESS_PIXELS
+    options = [cv2.IMWRITE_PNG_COMPRESSION, 9] if lossless else [cv2.IMWRITE_WEBP_QUALITY, 90]
+    _, encoded = cv2.imencode(".png" if lossless else ".webp", image, options)
+    kind = "png" if lossless else "webp"
+    return f"data:image/{kind};base64,{base64.b64encode(encoded.tobytes()).decode()}"
+
+
+def picture(image: Grey, alt: str, label: str = "") -> Picture:
+    """`image` for the template."""
+    height, width = image.shape
+    return Picture(src=data_uri(image), alt=alt, label=label, width=width, height=height)
+
+
+def reduced(image: Grey, factor: int) -> Grey:
+    """`image` smaller by a whole factor, by area."""
+    height, width = image.shape
+    small = cv2.resize(image, (width // factor, height // factor), interpolation=cv2.INTER_AREA)
+    return small.astype(np.uint8, copy=False)
+
+
+def factor_for(pixels: int, budget: int) -> int:
+    """The smallest whole factor by which both sides must shrink to stay within the budget."""
+    return max(1, int(np.ceil(np.sqrt(pixels / budget))))
+
+
+def grid(paths: Sequence[Path], alt: str, labels: Sequence[str]) -> tuple[list[Picture], int]:
+    """The images at `paths`, all of one size, and the factor by which they had to shrink."""
+    height, width = read_grey(paths[0]).shape
+    factor = factor_for(height * width * len(paths), _GRID_PIXELS)
+    shown = [
+        picture(reduced(read_grey(path), factor), f"{alt} {label}", label)
+        for path, label in zip(paths, labels, strict=True)
+    ]
+    return shown, factor
+
+
+def spread(rows: pd.DataFrame, count: int) -> pd.DataFrame:
+    """At most `count` rows, evenly spread over the table: rows ordered by source show all sources."""
+    chosen = np.unique(np.linspace(0, len(rows) - 1, min(count, len(rows))).round().astype(int))
+    return rows.iloc[chosen]
+
+
+def synthetic_grid(folder: Path, count: int) -> tuple[list[Picture], int]:
+    """The first `count` synthetic images at high resolution, by index: none is picked."""
+    ids = [str(name) for name in pd.read_csv(folder / "rows.csv")["id"]][:count]
+    return grid([folder / f"{name}.png" for name in ids], "Synthetic radiograph", ids)
+
+
+def real_grid(corpus: pd.DataFrame, count: int) -> tuple[list[Picture], int]:
+    """Real radiographs of the test split, spread over the sources."""
+    rows = spread(kept(corpus, "test"), count)
+    paths = [Path(path) for path in rows["high_path"].astype(str)]
+    return grid(paths, "Real radiograph of the test split", [str(name) for name in rows["id"]])
+
+
+def low_high_pairs(synthetic: Path, count: int) -> list[tuple[Picture, Picture]]:
+    """The first synthetic images as the diffusion model drew them, and as super-resolution finished them."""
+    names = [str(name) for name in pd.read_csv(synthetic / "high" / "rows.csv")["id"]][:count]
+    pairs = []
+    for name in names:
+        low, high = (read_grey(synthetic / resolution / f"{name}.png") for resolution in ("low", "high"))
+        sizes = ["×".join(map(str, image.shape)) for image in (low, high)]
+        pairs.append(
+            (
+                picture(low, f"{name} at low resolution", f"{name}, {sizes[0]}"),
+                picture(high, f"{name} at high resolution", f"{sizes[1]}"),
+            )
+        )
+    return pairs
+
+
+def restored_crops(corpus: pd.DataFrame, model: Path, count: int) -> list[list[Picture]]:
+    """Held-out radiographs reduced and restored, the busiest square of each: low, bicubic, ours, real."""
+    import torch  # noqa: PLC0415 - seconds that the other parts of the page need not spend
+
+    from panodiff import launch  # noqa: PLC0415
+    from panodiff.images import from_unit, to_unit  # noqa: PLC0415
+    from panodiff.superres.model import bicubic, load_superres  # noqa: PLC0415
+
+    network = load_superres(model, launch.device())
+    found = []
+    for row in spread(kept(corpus, "test"), count).to_dict("records"):
+        low, real = read_grey(Path(row["low_path"])), read_grey(Path(row["high_path"]))
+        low_res = to_unit(low[None]).to(launch.device())
+        with torch.inference_mode():
+            methods = {
+                "bicubic": bicubic(low_res, real.shape[0] // low.shape[0]),
+                "this model": network(low_res),
+            }
+        restored = {what: from_unit(images)[0] for what, images in methods.items()}
+        found.append(_crop_row(str(row["id"]), low, restored, real))
+    return found
+
+
+def _crop_row(name: str, low: Grey, restored: Mapping[str, Grey], real: Grey) -> list[Picture]:
+    scale = real.shape[0] // low.shape[0]
+    top, left, side = busiest_square(real, scale)
+    small = low[top // scale : (top + side) // scale, left // scale : (left + side) // scale]
+    cut = np.s_[top : top + side, left : left + side]
+    return [
+        picture(small, f"{name}, low-resolution input", f"input, {small.shape[0]}×{small.shape[1]}"),
+        *(
+            picture(image[cut], f"{name}, enlarged by {what}", f"{what}, {_psnr(image[cut], real[cut])}")
+            for what, image in restored.items()
+        ),
+        picture(real[cut], f"{name}, real radiograph", f"real, {side}×{side}"),
+    ]
+
+
+def _psnr(found: Grey, real: Grey) -> str:
+    error = float(np.mean((found.astype(float) - real) ** 2))
+    return f"{number(10 * float(np.log10(255**2 / error)))} dB" if error else "equal"
+
+
+def busiest_square(image: Grey, multiple: int) -> tuple[int, int, int]:
+    """Top, left and side of the square, half the image high, with the strongest edges; all are multiples."""
+    height, width = image.shape
+    side = height // 2 // multiple * multiple
+    edges = np.abs(np.diff(image.astype(np.float32), axis=1, append=image[:, -1:].astype(np.float32)))
+    sums = cv2.integral(edges)  # (H + 1, W + 1)
+    step = max(multiple, side // 8 // multiple * multiple)
+    corners = [(top, left) for top in range(0, height - side + 1, step) for left in range(0, width - side + 1, step)]
+    top, left = max(
+        corners,
+        key=lambda at: (
+            sums[at[0] + side, at[1] + side]
+            - sums[at[0], at[1] + side]
+            - sums[at[0] + side, at[1]]
+            + sums[at[0], at[1]]
+        ),
+    )
+    return top, left, side
+
+
+def nearest_pairs(table: Path, corpus: pd.DataFrame, synthetic_high: Path) -> list[tuple[Picture, Picture]] | Absent:
+    """The synthetic images that come closest to a training image, each beside that image."""
+    if not table.is_file():
+        return Absent(f"{table} is missing")
+    rows = pd.read_csv(table).nsmallest(NUM_NEAREST, "nearest_train_distance").to_dict("records")
+    real_paths = {str(row["id"]): Path(row["high_path"]) for row in kept(corpus, "train").to_dict("records")}
+    return [_nearest_pair(row, synthetic_high, real_paths[row["nearest_train_id"]]) for row in rows]
+
+
+def _nearest_pair(row: Mapping[Any, Any], synthetic_high: Path, real_path: Path) -> tuple[Picture, Picture]:
+    name, nearest = row["id"], row["nearest_train_id"]
+    distance, share = number(row["nearest_train_distance"]), 100 * row["rank_among_real"]
+    closer = f"{name}, distance {distance}; {share:.0f} % of training images have as near a neighbour"
+    return (
+        picture(read_grey(synthetic_high / f"{name}.png"), f"Synthetic image {name}", closer),
+        picture(read_grey(real_path), f"Training image {nearest}, nearest to {name}", str(nearest)),
+    )
+
+
+def diffusion_progress(folder: Path) -> Sheet:
+    """The previews of the diffusion model's training, one row a milestone, one column a fixed noise."""
+    steps = pd.read_csv(folder / "milestones.csv")["step"]
+    image = read_grey(folder / "progress.png")
+    image = reduced(image, factor_for(image.size, SHEET_PIXELS))
+    rows = [f"{step}" for step in steps]
+    return Sheet(picture=picture(image, "Samples at fixed noise through the training"), rows=rows, columns=[])
+
+
+def superres_progress(folder: Path) -> Sheet:
+    """One held-out radiograph through the training of super-resolution: the middle of each preview."""
+    steps = pd.read_csv(folder / "milestones.csv")["step"]
+    image = read_grey(folder / "progress.png")
+    cells = [_middle(cell) for cell in _cells(image, len(steps), 3)]
+    sheet = tile(cells, 3, _GAP)
+    sheet = reduced(sheet, factor_for(sheet.size, SHEET_PIXELS))
+    return Sheet(
+        picture=picture(sheet, "A held-out radiograph restored through the training"),
+        rows=[f"{step}" for step in steps],
+        columns=["bicubic", "this model", "real"],
+    )
+
+
+def _cells(sheet: Grey, rows: int, columns: int) -> list[Grey]:
+    """What `panodiff.images.tile` put together."""
+    height, width = ((sheet.shape[axis] + _GAP) // count for axis, count in enumerate((rows, columns)))
+    corners = [(row * height, column * width) for row in range(rows) for column in range(columns)]
+    return [sheet[top : top + height - _GAP, left : left + width - _GAP] for top, left in corners]
+
+
+def _middle(image: Grey) -> Grey:
+    height, width = image.shape
+    return image[height // 4 : height - height // 4, width // 4 : width - width // 4]

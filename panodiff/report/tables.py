@@ -1,0 +1,212 @@
+"""The tables of the page: what became of every input file, what each stage cost, with what it ran, what it made."""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from panodiff.params_file import merge
+
+STATUSES = ("kept", "duplicate", "rejected")
+SPLITS = ("train", "val", "test")
+Record = dict[str, Any]  # metrics/provenance/<stage>.json
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceCounts:
+    """What became of one source's files."""
+
+    source: str
+    found: int
+    by_status: list[int]  # in the order of STATUSES
+    by_split: list[int]  # kept ones, in the order of SPLITS
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reason:
+    """Why files of a source were not kept."""
+
+    source: str
+    status: str
+    reason: str
+    count: int
+
+
+def source_counts(corpus: pd.DataFrame) -> list[SourceCounts]:
+    """One row a source, and one for all."""
+    groups = [(str(source), rows) for source, rows in corpus.groupby("source")]
+    return [_counts(source, rows) for source, rows in [*groups, ("all", corpus)]]
+
+
+def _counts(source: str, rows: pd.DataFrame) -> SourceCounts:
+    kept = rows[rows["status"] == "kept"]
+    return SourceCounts(
+        source=source,
+        found=len(rows),
+        by_status=[int((rows["status"] == status).sum()) for status in STATUSES],
+        by_split=[int((kept["split"] == split).sum()) for split in SPLITS],
+    )
+
+
+def reasons(corpus: pd.DataFrame) -> list[Reason]:
+    """Why files were not kept, most frequent first; the images that a reason names are left out of it."""
+    dropped = corpus[corpus["status"] != "kept"].fillna({"reason": "no reason given"})
+    counts = Counter(
+        (str(row["source"]), str(row["status"]), _general(str(row["reason"]), corpus))
+        for row in dropped.to_dict("records")
+    )
+    return [
+        Reason(source=source, status=status, reason=reason, count=count)
+        for (source, status, reason), count in counts.most_common()
+    ]
+
+
+def _general(reason: str, corpus: pd.DataFrame) -> str:
+    sources = "|".join(re.escape(str(source)) for source in sorted(set(corpus["source"])))
+    return re.sub(rf"\b(?:{sources})-[0-9a-f]{{12}}(?:-\d+)?\b", "…", reason)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """One stage in the table of costs."""
+
+    stage: str
+    does: str
+    seconds: str
+    resumes: int
+    processes: int
+    device: str
+    finished: str
+    throughput: str
+    fingerprint: str
+    outputs: list[str]
+
+
+def costs(records: list[Record], descriptions: Mapping[str, str]) -> list[Cost]:
+    """What each stage took, and on what."""
+    return [
+        Cost(
+            stage=record["stage"],
+            does=descriptions.get(record["stage"], ""),
+            seconds=duration(record["seconds_of_last_run"]),
+            resumes=record["resumes"],
+            processes=record["world_size"],
+            device=_device(record["environment"]),
+            finished=record["finished"],
+            throughput=_throughput(record["notes"]),
+            fingerprint=record["fingerprint"],
+            outputs=[
+                f"{path}: {known['num_files']} file{'s' if known['num_files'] != 1 else ''}, "
+                f"{size(known['num_bytes'])}, SHA-256 {known['sha256'][:16]}…"
+                for path, known in record["outputs"].items()
+            ],
+        )
+        for record in records
+    ]
+
+
+def _device(environment: Mapping[str, Any]) -> str:
+    gpus = (environment["torch"] or {}).get("gpus", [])
+    if gpus:
+        return ", ".join(f"{gpus.count(name)} × {name}" for name in dict.fromkeys(gpus))
+    return f"CPU, {environment['cpu_count']} cores"
+
+
+def _throughput(notes: Mapping[str, Any]) -> str:
+    return f"{notes['images_a_second']:g} images/s" if "images_a_second" in notes else ""
+
+
+def duration(seconds: float) -> str:
+    """Seconds in the unit that fits."""
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def size(num_bytes: float) -> str:
+    """Bytes in the unit that fits."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if num_bytes < 1000:
+            return f"{num_bytes:.3g} {unit}"
+        num_bytes /= 1000
+    return f"{num_bytes:.3g} TB"
+
+
+def stage_descriptions(path: Path = Path("dvc.yaml")) -> dict[str, str]:
+    """What dvc.yaml says that each stage does."""
+    stages = yaml.safe_load(path.read_text(encoding="utf-8"))["stages"]
+    return {name: str(body.get("desc", "")) for name, body in stages.items()}
+
+
+def environment_rows(records: list[Record]) -> list[tuple[str, list[tuple[str, list[str]]]]]:
+    """One row a fact: its values, each with the stages that ran with it (none where all ran with the same)."""
+    facts: dict[str, dict[str, list[str]]] = {}
+    for record in records:
+        for name, value in _facts(record["environment"]).items():
+            facts.setdefault(name, {}).setdefault(value, []).append(record["stage"])
+    return [
+        (name, [(value, stages if len(values) > 1 else []) for value, stages in values.items()])
+        for name, values in facts.items()
+    ]
+
+
+def _facts(environment: Mapping[str, Any]) -> dict[str, str]:
+    git, torch = environment["git"], environment["torch"]
+    facts = {
+        "panodiff": environment["panodiff"],
+        "git commit": commit_text(git),
+        "Python": environment["python"],
+        "platform": environment["platform"],
+        "CPU cores": str(environment["cpu_count"]),
+        "installed packages, SHA-256": environment["packages_sha256"],
+    }
+    if torch:
+        facts |= {
+            "PyTorch": torch["version"],
+            "GPUs": ", ".join(torch["gpus"]) or "none",
+            "CUDA and driver": f"{torch['cuda']}, {torch['driver']}" if torch["gpus"] else "not used",
+        }
+    return facts
+
+
+def commit_text(git: Mapping[str, Any] | None) -> str:
+    """The commit as a reader needs it."""
+    if git is None:
+        return "not a git checkout"
+    return f"{git['commit'][:12]}{', with uncommitted changes' if git['dirty'] else ''}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """One leaf of params.yaml; `from_profile`: the active profile's overlay sets it."""
+
+    key: str
+    value: str
+    from_profile: bool
+
+
+def settings(tracked: Mapping[str, Any], profile: str) -> dict[str, list[Setting]]:
+    """The values that the run had, section by section, the profile's overlay laid over the base."""
+    overlay = tracked[f"profiles.{profile}"]
+    base = {key: value for key, value in tracked.items() if not key.startswith("profiles.")}
+    from_profile = dict(_leaves(overlay))
+    found: dict[str, list[Setting]] = {}
+    for key, value in _leaves(merge(base, overlay)):
+        section = key.partition(".")[0] if "." in key else "general"
+        setting = Setting(key=key, value=json.dumps(value, ensure_ascii=False), from_profile=key in from_profile)
+        found.setdefault(section, []).append(setting)
+    return found
+
+
+def _leaves(mapping: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    leaves: list[tuple[str, Any]] = []
+    for key, value in mapping.items():
+        is_section = isinstance(value, dict) and value
+        leaves += _leaves(value, f"{prefix}{key}.") if is_section else [(f"{prefix}{key}", value)]
+    return leaves

@@ -1,0 +1,15 @@
+// A click on a picture shows it as large as the window allows; a click or Escape closes it.
+const box = document.querySelector("dialog.zoomed");
+const big = box.querySelector("img");
+const caption = box.querySelector("p");
+for (const button of document.querySelectorAll("button.zoom")) {
+  button.addEventListener("click", () => {
+    const small = button.querySelector("img");
+    big.src = small.src;
+    big.alt = small.alt;
+    big.className = small.className;
+    caption.textContent = small.alt;
+    box.showModal();
+  });
+}
+box.addEventListener("click", () => box.close());

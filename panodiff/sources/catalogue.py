@@ -1,0 +1,49 @@
+"""What is known of the five public sources; a source that is not among them takes every image in its folder."""
+
+import fnmatch
+from pathlib import Path, PurePosixPath
+
+import yaml
+from pydantic import BaseModel, ConfigDict
+
+IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"})
+_FILE = Path(__file__).with_name("catalogue.yaml")
+
+
+class SourceEntry(BaseModel):
+    """One public source: who published it, under which terms, and where its radiographs lie."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    title: str
+    country: str
+    year: int
+    url: str | None = None
+    access: str
+    licence: str
+    citation: str
+    images: tuple[str, ...]
+    expected_files: int
+    distinct: int
+
+
+def read_catalogue() -> dict[str, SourceEntry]:
+    """The catalogue, by the name of the source."""
+    entries = yaml.safe_load(_FILE.read_text(encoding="utf-8"))
+    return {name: SourceEntry.model_validate(entry) for name, entry in entries.items()}
+
+
+def is_radiograph(path: PurePosixPath, entry: SourceEntry | None) -> bool:
+    """Whether the file at `path`, below the source's folder, should be a radiograph, by its place and name.
+
+    In a catalogued source its globs decide, in any case of letters; elsewhere the suffix of an image file.
+    """
+    if path.suffix.lower() not in IMAGE_SUFFIXES:
+        return False
+    return entry is None or any(_matches(path, pattern) for pattern in entry.images)
+
+
+def _matches(path: PurePosixPath, pattern: str) -> bool:
+    """Part by part, so that `*` never reaches into a deeper folder."""
+    parts, wanted = path.as_posix().lower().split("/"), pattern.lower().split("/")
+    return len(parts) == len(wanted) and all(map(fnmatch.fnmatchcase, parts, wanted))

@@ -1,0 +1,114 @@
+"""The stage study: cases of a reader study, real and synthetic, that nothing but the picture itself tells apart.
+
+`cases/` and cases.csv may be shown to readers; key.csv says which case is what and stays beside them, never served.
+All cases pass through one writer: same size, same encoding, no text chunks, names and order drawn at random, one
+file time. The draw follows from the seed alone: who knows the seed and has the data can repeat it, so neither belongs
+on the readers' machine.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from panodiff.files import write_csv, write_json
+from panodiff.images import read_grey, write_grey
+from panodiff.manifest import kept
+from panodiff.params import Params
+from panodiff.randomness import derived_seed, numpy_generator
+
+FILE_TIME = 946_684_800  # 2000-01-01, of every case: the times of writing would tell the order of the work
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """A radiograph drawn for the study."""
+
+    label: str  # real | synthetic
+    id: str  # of the manifest or of the synthetic set
+    path: Path
+
+
+def even_shares(available: dict[str, int], wanted: int) -> dict[str, int]:
+    """How many to draw from each source: as even as possible, `wanted` in all, or all there are.
+
+    Of sources that differ by the one image that cannot be shared out, the larger comes first, then the name.
+    """
+    shares = dict.fromkeys(available, 0)
+    order = sorted(available, key=lambda source: (-available[source], source))
+    for _ in range(min(wanted, sum(available.values()))):
+        open_sources = [source for source in order if shares[source] < available[source]]
+        shares[min(open_sources, key=lambda source: shares[source])] += 1
+    return shares
+
+
+def draw_real(corpus: pd.DataFrame, wanted: int, seed: int) -> list[Case]:
+    """`wanted` images of the test split, or all if there are fewer, as evenly from its sources as it allows."""
+    by_source = {str(source): rows for source, rows in kept(corpus, "test").groupby("source")}
+    shares = even_shares({source: len(rows) for source, rows in by_source.items()}, wanted)
+    cases = []
+    for source, rows in by_source.items():
+        chosen = numpy_generator(seed, f"study/{source}").choice(len(rows), size=shares[source], replace=False)
+        drawn = rows.iloc[chosen][["id", "high_path"]].astype(str)
+        cases += [Case(label="real", id=name, path=Path(path)) for name, path in drawn.to_numpy().tolist()]
+    return cases
+
+
+def draw_synthetic(folder: Path, wanted: int, seed: int) -> list[Case]:
+    """`wanted` of the images of `folder`/rows.csv, or all if there are fewer."""
+    ids = [str(name) for name in pd.read_csv(folder / "rows.csv")["id"]]
+    chosen = numpy_generator(seed, "study/synthetic").choice(len(ids), size=min(wanted, len(ids)), replace=False)
+    return [Case(label="synthetic", id=ids[index], path=folder / f"{ids[index]}.png") for index in chosen]
+
+
+def draw_study(params: Params, *, corpus: pd.DataFrame, synthetic: Path, out: Path) -> None:
+    """Write `out`/cases/*.png, cases.csv (no labels), key.csv (case, label, id) and study.json.
+
+    Where a set holds fewer images than asked for, all of it is taken, and study.json says so.
+
+    Raises:
+        ValueError: The images drawn differ in size.
+    """
+    section, seed = params.study, params.seed
+    real = draw_real(corpus, section.num_real, seed)
+    fake = draw_synthetic(synthetic, section.num_synthetic, seed)
+    drawn = real + fake
+    order = numpy_generator(seed, "study/order").permutation(len(drawn))
+    names = [f"case-{derived_seed(seed, 'study/name', index):016x}" for index in range(len(drawn))]
+    named = [(name, drawn[index]) for name, index in zip(names, order, strict=True)]
+    size = write_cases(named, out / "cases")
+    write_csv(out / "cases.csv", ["case", "path"], [{"case": name, "path": f"cases/{name}.png"} for name, _ in named])
+    key = [{"case": name, "label": case.label, "id": case.id} for name, case in named]
+    write_csv(out / "key.csv", ["case", "label", "id"], key)
+    write_json(
+        out / "study.json",
+        {
+            "profile": params.profile,
+            "num_cases": len(drawn),
+            "num_real": _counted(section.num_real, len(real)),
+            "num_synthetic": _counted(section.num_synthetic, len(fake)),
+            "time_limit_s": section.time_limit_s,
+            "size": list(size),
+        },
+    )
+
+
+def _counted(asked: int, drawn: int) -> dict[str, Any]:
+    return {"asked": asked, "drawn": drawn}
+
+
+def write_cases(named: list[tuple[str, Case]], folder: Path) -> tuple[int, ...]:
+    """Write each case under its name, decoded and encoded anew; the (height, width) that all share."""
+    size: tuple[int, ...] | None = None
+    for name, case in named:
+        image = read_grey(case.path)
+        size = size or image.shape
+        if image.shape != size:
+            raise ValueError(f"a case of another size gives itself away: {case.path} is {image.shape}, not {size}")
+        path = folder / f"{name}.png"
+        write_grey(path, image)
+        os.utime(path, (FILE_TIME, FILE_TIME))
+    assert size is not None  # at least one case of each label is asked for, and kept() refuses an empty split
+    return size

@@ -1,0 +1,31 @@
+"""Remove duplicates and split the corpus by duplicate group."""
+
+import shutil
+from pathlib import Path
+
+from panodiff.params import Params
+from panodiff.stage import Stage, run_stage
+
+
+def run(stage: Stage) -> None:
+    """data/harmonized/<profile> → data/manifest, metrics/data.json."""
+    from panodiff.harmonize.split import split_corpus  # noqa: PLC0415
+
+    split_corpus(
+        stage.params,
+        harmonized=stage.dep(f"data/harmonized/{stage.params.profile}"),
+        manifest=stage.out("data/manifest"),
+        metrics=stage.out("metrics/data.json"),
+    )
+
+
+def drop_unlisted_sources(params: Params) -> None:
+    """Take folders of sources that params.yaml no longer lists out of the way; they stay in dvc's cache."""
+    for folder in Path(f"data/harmonized/{params.profile}").glob("*"):
+        if folder.is_dir() and folder.name not in params.sources:
+            print(f"{folder} belongs to no source in params.yaml; removed (dvc has it in its cache)", flush=True)
+            shutil.rmtree(folder)
+
+
+if __name__ == "__main__":
+    run_stage(run, "split", before=drop_unlisted_sources)

@@ -1,0 +1,150 @@
+import json
+import struct
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from panodiff.images import read_grey, write_grey
+from panodiff.params import Params
+from panodiff.params_file import load_params
+from panodiff.study.draw import FILE_TIME, draw_study, even_shares
+
+
+@pytest.fixture
+def data(tmp_path):
+    """A test split of three uneven sources, some training images, and synthetic images with text chunks."""
+    generator = np.random.default_rng(0)
+    rows = []
+    for source, split, count in (
+        ("adld", "test", 9),
+        ("dentex", "test", 6),
+        ("tufts", "test", 2),
+        ("adld", "train", 9),
+    ):
+        for index in range(count):
+            name = f"{source}-{split}-{index}"
+            path = tmp_path / "real" / f"{name}.png"
+            write_grey(path, generator.integers(0, 256, (16, 32), np.uint8))
+            rows.append({"id": name, "source": source, "split": split, "status": "kept", "high_path": str(path)})
+    ids = [f"synthetic-{index:06d}" for index in range(15)]
+    for name in ids:
+        pixels = generator.integers(0, 256, (16, 32), np.uint8)
+        write_grey(tmp_path / "synthetic" / f"{name}.png", pixels, {"Title": "Synthetic panoramic radiograph"})
+    pd.DataFrame({"id": ids}).to_csv(tmp_path / "synthetic" / "rows.csv", index=False)
+    return pd.DataFrame(rows), tmp_path / "synthetic"
+
+
+def asking_for(num_real: int, num_synthetic: int, seed: int = 1) -> Params:
+    params = load_params()
+    study = params.study.model_copy(update={"num_real": num_real, "num_synthetic": num_synthetic})
+    return params.model_copy(update={"study": study, "seed": seed})
+
+
+def draw(data, params: Params, out: Path) -> pd.DataFrame:
+    draw_study(params, corpus=data[0], synthetic=data[1], out=out)
+    return pd.read_csv(out / "key.csv")
+
+
+def chunks(path: Path) -> list[tuple[bytes, bytes]]:
+    """Type and content of each chunk of a PNG, the pixels' content left out."""
+    data, position, found = path.read_bytes(), 8, []
+    while position < len(data):
+        length, kind = struct.unpack(">I4s", data[position : position + 8])
+        found.append((kind, b"" if kind == b"IDAT" else data[position + 8 : position + 8 + length]))
+        position += 12 + length
+    return found
+
+
+def test_files_of_both_classes_differ_in_pixels_only(data, tmp_path):
+    key = draw(data, asking_for(6, 8), tmp_path / "study")
+    headers = {label: set() for label in ("real", "synthetic")}
+    for row in key.itertuples():
+        path = tmp_path / "study" / "cases" / f"{row.case}.png"
+        headers[row.label].add((tuple(chunks(path)), path.stat().st_mode))
+    assert headers["real"] == headers["synthetic"] and len(headers["real"]) == 1
+    ((found, _),) = headers["real"]
+    assert [kind for kind, _ in found] == [b"IHDR", b"IDAT", b"IEND"]
+
+
+def test_the_pixels_are_those_of_the_sources(data, tmp_path):
+    key = draw(data, asking_for(6, 8), tmp_path / "study")
+    paths = dict(zip(data[0]["id"], map(Path, data[0]["high_path"]), strict=True))
+    paths |= {path.stem: path for path in data[1].glob("*.png")}
+    for row in key.itertuples():
+        case = read_grey(tmp_path / "study" / "cases" / f"{row.case}.png")
+        np.testing.assert_array_equal(case, read_grey(paths[row.id]))
+        assert (row.label == "synthetic") == row.id.startswith("synthetic")
+
+
+def test_what_readers_may_see_holds_no_label(data, tmp_path):
+    key = draw(data, asking_for(6, 8), tmp_path / "study")
+    served = (tmp_path / "study" / "cases.csv").read_text()
+    for word in ("real", "synthetic", "label", *key["id"]):
+        assert word not in served
+    assert sorted(path.name for path in (tmp_path / "study" / "cases").iterdir()) == sorted(key["case"] + ".png")
+    table = pd.read_csv(tmp_path / "study" / "cases.csv")
+    assert list(table["case"]) == list(key["case"]) and all(
+        (tmp_path / "study" / path).is_file() for path in table["path"]
+    )
+
+
+def test_file_times_are_equal_and_names_opaque(data, tmp_path):
+    key = draw(data, asking_for(6, 8), tmp_path / "study")
+    times = {path.stat().st_mtime for path in (tmp_path / "study" / "cases").iterdir()}
+    assert times == {FILE_TIME}
+    assert key["case"].is_unique and key["case"].str.fullmatch(r"case-[0-9a-f]{16}").all()
+
+
+def test_order_and_names_are_independent_of_the_class(data, tmp_path):
+    """Over many seeds the classes' mean places, in the order and sorted by name, differ by chance only."""
+    gaps = {"order": [], "name": []}
+    for seed in range(30):
+        key = draw(data, asking_for(6, 6, seed), tmp_path / str(seed))
+        for how, table in (("order", key), ("name", key.sort_values("case"))):
+            is_real = (table["label"] == "real").to_numpy()
+            places = np.arange(len(table))
+            gaps[how].append(places[is_real].mean() - places[~is_real].mean())
+    for how, values in gaps.items():
+        standard_error = np.sqrt(13 / 3 / 30)  # of the mean of 30 gaps, each of variance 13 (1/6 + 1/6)
+        assert abs(np.mean(values)) < 4 * standard_error, how
+        assert len(set(values)) > 5, how
+
+
+def test_the_draw_is_seeded(data, tmp_path):
+    keys = [draw(data, asking_for(6, 8, seed), tmp_path / name) for name, seed in (("a", 1), ("b", 1), ("c", 2))]
+    assert keys[0].equals(keys[1])
+    assert set(keys[0]["case"]).isdisjoint(keys[2]["case"]) and set(keys[0]["id"]) != set(keys[2]["id"])
+
+
+def test_sources_are_drawn_evenly_and_from_the_test_split_only(data, tmp_path):
+    key = draw(data, asking_for(9, 1), tmp_path / "study")
+    real = data[0].set_index("id").loc[key.query("label == 'real'")["id"]]
+    assert set(real["split"]) == {"test"} and key["id"].is_unique
+    assert real["source"].value_counts().to_dict() == {"adld": 4, "dentex": 3, "tufts": 2}
+
+
+def test_a_set_that_is_too_small_is_taken_whole_and_the_summary_says_so(data, tmp_path):
+    key = draw(data, asking_for(100, 10), tmp_path / "study")
+    found = json.loads((tmp_path / "study" / "study.json").read_text())
+    assert found["num_real"] == {"asked": 100, "drawn": 17} and found["num_synthetic"] == {"asked": 10, "drawn": 10}
+    assert found["num_cases"] == len(key) == 27 and found["size"] == [16, 32]
+    assert found["time_limit_s"] == load_params().study.time_limit_s and found["profile"] == load_params().profile
+
+
+def test_images_of_two_sizes_are_refused(data, tmp_path):
+    write_grey(data[1] / "synthetic-000003.png", np.zeros((16, 40), np.uint8))
+    with pytest.raises(ValueError, match="gives itself away"):
+        draw(data, asking_for(6, 15), tmp_path / "study")
+
+
+@given(st.dictionaries(st.text("abc", min_size=1), st.integers(0, 30), min_size=1), st.integers(0, 80))
+def test_shares_are_as_even_as_the_sources_allow(available, wanted):
+    shares = even_shares(available, wanted)
+    assert sum(shares.values()) == min(wanted, sum(available.values()))
+    assert all(shares[source] <= available[source] for source in available)
+    open_ones = [shares[source] for source in available if shares[source] < available[source]]
+    assert all(max(shares.values()) - share <= 1 for share in open_ones)
