@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import metadata
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from packaging.requirements import Requirement
@@ -16,12 +16,12 @@ from panodiff.files import list_files
 from panodiff.params import Params
 from panodiff.params_file import ParamsError, load_params
 from panodiff.report.tables import size
+from panodiff.sources.catalogue import is_radiograph, layout
 from panodiff.weights import WeightsError, locate
 
 Level = Literal["ok", "note", "problem"]
 OLDEST_PYTHON = (3, 11)
 NEEDED_BYTES = {"smoke": 10**9, "pilot": 10 * 10**9, "paper": 100 * 10**9}  # data, cache and scratch together
-IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".dcm"}
 _NUM_NAMED = 4  # packages that a line names
 _NO_GPU = {
     "smoke": ("ok", "enough for the profile smoke", ""),
@@ -119,7 +119,8 @@ def check_git(root: Path) -> Check:
         mend = "git init && git add -A && git commit -m start"
         return Check(level="note", subject="git", found="no commit here: records cannot name the code", mend=mend)
     if status:
-        found = f"{commit}, {len(status.splitlines())} files differ from it: records will say so"
+        count = len(status.splitlines())
+        found = f"{commit}, {count} file{'s differ' if count > 1 else ' differs'} from it: records will say so"
         return Check(level="note", subject="git", found=found, mend="git commit what a published result is made with")
     return Check(level="ok", subject="git", found=f"{commit}, nothing uncommitted")
 
@@ -152,16 +153,24 @@ def check_data(root: Path, params: Params) -> Iterator[Check]:
     """Each source of the active profile has its folder, with images in it."""
     for source in params.sources:
         folder = root / "data/raw" / params.profile / source
-        count = sum(path.suffix.lower() in IMAGE_SUFFIXES for path in list_files(folder)) if folder.is_dir() else 0
+        count = count_radiographs(folder, source)
         subject, shown = f"data, {source}", folder.relative_to(root)
         if count:
-            yield Check(level="ok", subject=subject, found=f"{count} image files in {shown}")
+            yield Check(level="ok", subject=subject, found=f"{count} radiographs in {shown}")
         elif params.profile == "smoke":
             yield Check(level="ok", subject=subject, found="not drawn yet; `dvc repro` draws it")
         else:
-            found = f"no image file in {shown}" if folder.is_dir() else f"{shown} is missing"
+            found = f"no radiograph where {shown} should have them" if folder.is_dir() else f"{shown} is missing"
             mend = f"unpack the dataset into {shown}, or take {source} out of `sources` in params.yaml"
             yield Check(level="problem", subject=subject, found=found, mend=mend)
+
+
+def count_radiographs(folder: Path, source: str) -> int:
+    """Files below `folder` that ingestion will take for radiographs, by their place and name."""
+    files = list_files(folder) if folder.is_dir() else []
+    paths = [PurePosixPath(file.relative_to(folder).as_posix()) for file in files]
+    entry = layout(source, paths)
+    return sum(is_radiograph(path, entry) for path in paths)
 
 
 def check_weights(root: Path, params: Params) -> Check:

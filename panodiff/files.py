@@ -82,11 +82,12 @@ def _remove(path: Path) -> None:
 def list_files(folder: Path) -> list[Path]:
     """All files below `folder` in the order of their relative paths, without those that dvc ignores too."""
     found = [path for path in folder.rglob("*") if path.is_file()]
-    kept = [path for path in found if not any(map(_is_ignored, path.relative_to(folder).parts))]
+    kept = [path for path in found if not any(map(is_ignored, path.relative_to(folder).parts))]
     return sorted(kept, key=lambda path: path.relative_to(folder).as_posix())
 
 
-def _is_ignored(name: str) -> bool:
+def is_ignored(name: str) -> bool:
+    """Whether dvc takes no notice of a file or folder of that name, so that nothing may depend on it."""
     return any(fnmatch.fnmatchcase(name, pattern) for pattern in IGNORED_NAMES)
 
 

@@ -16,7 +16,7 @@ COLUMNS = (
     "mode",
     "height",  # of the decoded file, pixels
     "width",
-    "status",  # kept | duplicate | rejected
+    "status",  # kept | duplicate | rejected; beside: no radiograph by its place and name (labels, masks)
     "reason",  # of a duplicate (which image it repeats) or a rejection
     "group",  # images of one group never part in the split
     "split",  # train | val | test, of kept images

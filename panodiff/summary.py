@@ -1,8 +1,6 @@
 """The few lines that end `make repro`: what ran, what came out, where to read on."""
 
-import csv
 import json
-from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -19,7 +17,7 @@ _LINES = (  # label, what it shows of metrics/summary.json, what stands beside i
     ("Fréchet distance", "fd_encoder", "real images in their place: {fd_encoder_real}; lower is better"),
     ("Precision", "precision_encoder", "share of synthetic images that look real; higher is better"),
     ("Recall", "recall_encoder", "share of real variety that is covered; higher is better"),
-    ("Near a training image", "share_close_to_train", "expected of new real images: about 0.05"),
+    ("Near a training image", "share_close_to_train", "share nearer to one than 95 % of real images are to each other"),
     ("Super-resolution, dB", "psnr_db", "bicubic: {psnr_bicubic_db}; higher is better"),
 )
 
@@ -81,7 +79,8 @@ def _stages_line(root: Path, since: float) -> str:
 
 
 def _data_line(root: Path, numbers: Mapping[str, Any]) -> str:
-    with (root / "data/manifest/corpus.csv").open(newline="", encoding="utf-8") as file:
-        counts = Counter(row["status"] for row in csv.DictReader(file))
-    found = ", ".join(f"{counts[status]} {status}" for status in ("kept", "duplicate", "rejected"))
-    return f"Data: {counts.total()} files found ({found}); {numbers['num_synthetic']} synthetic images drawn"
+    total = _read(root / "metrics/data.json")["total"]
+    return (
+        f"Data: {total['found']} radiographs found ({total['kept']} kept, {total['duplicate']} duplicate, "
+        f"{total['rejected']} rejected); {numbers['num_synthetic']} synthetic ones drawn"
+    )

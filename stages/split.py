@@ -24,7 +24,7 @@ def drop_unlisted_sources(params: Params) -> None:
     for folder in Path(f"data/harmonized/{params.profile}").glob("*"):
         if folder.is_dir() and folder.name not in params.sources:
             print(f"{folder} belongs to no source in params.yaml; removed (dvc has it in its cache)", flush=True)
-            shutil.rmtree(folder)
+            folder.unlink() if folder.is_symlink() else shutil.rmtree(folder)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,7 @@
 """The stage harmonize: all kept radiographs of one source at both resolutions."""
 
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -34,14 +32,13 @@ def harmonize_source(task: Task, manifest: Path, final: str) -> None:
     work = list(zip(rows.loc[kept, "id"], rows.loc[kept, "path"], strict=True))
     (task.out / "high").mkdir(parents=True)
     (task.out / "low").mkdir()
-    with ProcessPoolExecutor(launch.num_workers(), mp_context=get_context("spawn")) as pool:
-        done = pool.map(partial(_harmonize_file, task=task), work, chunksize=8)
-        for index, facts in zip(kept, track(done, len(work), f"harmonizing {final}"), strict=True):
-            for column, value in facts.items():
-                rows.at[index, column] = value
-            if rows.at[index, "status"] == "kept":
-                rows.at[index, "high_path"] = f"{final}/high/{names[index]}.png"
-                rows.at[index, "low_path"] = f"{final}/low/{names[index]}.png"
+    done = launch.spread(partial(_harmonize_file, task=task), work)
+    for index, facts in zip(kept, track(done, len(work), f"harmonizing {final}"), strict=True):
+        for column, value in facts.items():
+            rows.at[index, column] = value
+        if rows.at[index, "status"] == "kept":
+            rows.at[index, "high_path"] = f"{final}/high/{names[index]}.png"
+            rows.at[index, "low_path"] = f"{final}/low/{names[index]}.png"
     write_manifest(task.out / "rows.csv", rows)
 
 

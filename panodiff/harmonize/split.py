@@ -39,7 +39,7 @@ def split_corpus(params: Params, harmonized: Path, manifest: Path, metrics: Path
 
 
 def choose_split(group: str, params: Params) -> str:
-    """train, val or test, by the seed and the group's name alone: more data move no image."""
+    """train, val or test, by the seed and the group's name alone: more data move no image, unless groups join."""
     return split_of(derived_seed(params.seed, f"split/{group}") / 2**63, params.split)
 
 

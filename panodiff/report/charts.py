@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from markupsafe import escape
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -167,7 +168,7 @@ def _finish(axes: Axes) -> None:
     axes.grid(axis="y", linewidth=0.6, alpha=0.6)
     axes.margins(x=0.02)
     if axes.lines:
-        axes.legend(frameon=False, fontsize=9)
+        axes.legend(frameon=False, fontsize=9, ncols=3, loc="lower left", bbox_to_anchor=(-0.02, 1), columnspacing=1.4)
     else:
         axes.text(0.5, 0.5, "not measured in this run", ha="center", transform=axes.transAxes)
 
@@ -182,4 +183,4 @@ def for_page(svg: str, prefix: str, title: str) -> str:
     svg = re.sub(r'href="#', f'href="#{prefix}-', svg)
     svg = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", svg)
     svg = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg)
-    return svg.replace("<svg", f'<svg role="img" aria-label="{title}"', 1)
+    return svg.replace("<svg", f'<svg role="img" aria-label="{escape(title)}"', 1)

@@ -11,7 +11,6 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-import panodiff
 from panodiff.files import write_json, written_whole
 from panodiff.images import read_grey
 from panodiff.manifest import read_manifest
@@ -20,6 +19,7 @@ from panodiff.pipeline import load_pipeline
 from panodiff.record import describe_environment
 from panodiff.report import charts, graph, numbers, pictures, tables
 from panodiff.report.numbers import Absent
+from panodiff.sources.catalogue import read_catalogue
 
 _HERE = Path(__file__).parent
 Find = Callable[[str], Path]  # from a path below the project's top folder to where it lies
@@ -44,14 +44,14 @@ def make_report(
         "head": _head(params),
         "results": _results(evaluation, params),
         "images": _images(params, find),
-        "data": _data(find),
+        "data": _data(params, find),
         "training": _training(find),
         "runs": _runs(loaded),
         "settings": tables.settings(tracked, params.profile),
     }
     write_json(summary, numbers.summarize(evaluation))
     with written_whole(page) as aside:
-        aside.write_text(render(content), encoding="utf-8")
+        aside.write_text(render(content), encoding="utf-8", errors="replace")  # file names may be no UTF-8
 
 
 def render(content: Mapping[str, Any]) -> str:
@@ -64,18 +64,21 @@ def render(content: Mapping[str, Any]) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    environment.filters["number"] = numbers.number
     environment.tests["absent"] = lambda value: isinstance(value, Absent)
     style, script = (Markup((_HERE / name).read_text(encoding="utf-8")) for name in ("style.css", "zoom.js"))
     return environment.get_template("page.html.j2").render(**content, style=style, script=script)
 
 
 def _head(params: Params) -> dict[str, Any]:
+    environment = describe_environment()
     return {
         "profile": params.profile,
         "seed": params.seed,
-        "commit": tables.commit_text(describe_environment()["git"]),
+        "commit": tables.commit_text(environment["git"]),
+        "differs": environment["git"] is None or environment["git"]["dirty"],
         "made": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "version": panodiff.__version__,
+        "version": environment["panodiff"],
         "low_size": "×".join(map(str, params.harmonize.low_size)),
         "high_size": "×".join(map(str, params.harmonize.high_size)),
     }
@@ -105,15 +108,19 @@ def _images(params: Params, find: Find) -> dict[str, Any]:
     }
 
 
-def _data(find: Find) -> dict[str, Any]:
+def _data(params: Params, find: Find) -> dict[str, Any]:
     corpus = read_manifest(find("data/manifest") / "corpus.csv")
+    account = json.loads(find("metrics/data.json").read_text(encoding="utf-8"))
+    catalogue = read_catalogue()
     folder = find("metrics/sources")
     tsne = base64.b64encode((folder / "tsne.png").read_bytes()).decode()
     return {
         "statuses": tables.STATUSES,
         "splits": tables.SPLITS,
-        "counts": tables.source_counts(corpus),
+        "counts": tables.source_counts(account, corpus),
+        "groups": account["groups"],
         "reasons": tables.reasons(corpus),
+        "terms": {source: catalogue.get(source) for source in params.sources} if params.profile == "paper" else {},
         "separability": json.loads((folder / "separability.json").read_text(encoding="utf-8")),
         "tsne": f"data:image/png;base64,{tsne}",
     }
@@ -139,6 +146,7 @@ def _runs(records: list[tables.Record]) -> dict[str, Any]:
         "node_width": graph.NODE_WIDTH,
         "node_height": graph.NODE_HEIGHT,
         "seconds": {record["stage"]: tables.duration(record["seconds_of_last_run"]) for record in records},
+        "total": tables.duration(sum(record["seconds_of_last_run"] for record in records)),
         "costs": tables.costs(records, tables.stage_descriptions()),
         "environment": tables.environment_rows(records),
     }

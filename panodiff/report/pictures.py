@@ -16,6 +16,7 @@ from panodiff.report.numbers import Absent, number
 
 NUM_REAL = 8  # real radiographs shown under the synthetic ones
 NUM_NEAREST = 4  # synthetic images shown beside their nearest training image
+NUM_SUPERRES_MILESTONES = 5  # of a training, shown in pictures
 LOSSLESS_PIXELS = 1 << 17  # larger pictures are WebP of quality 90, the others PNG
 _GRID_PIXELS = 18_000_000  # of all pictures of one grid together; more are shown smaller
 SHEET_PIXELS = 3_000_000
@@ -208,14 +209,14 @@ def diffusion_progress(folder: Path) -> Sheet:
 
 def superres_progress(folder: Path) -> Sheet:
     """One held-out radiograph through the training of super-resolution: the middle of each preview."""
-    steps = pd.read_csv(folder / "milestones.csv")["step"]
-    image = read_grey(folder / "progress.png")
-    cells = [_middle(cell) for cell in _cells(image, len(steps), 3)]
-    sheet = tile(cells, 3, _GAP)
+    milestones = pd.read_csv(folder / "milestones.csv")
+    cells = _cells(read_grey(folder / "progress.png"), len(milestones), 3)
+    shown = spread(milestones, NUM_SUPERRES_MILESTONES)
+    sheet = tile([_middle(cells[3 * row + column]) for row in shown.index for column in range(3)], 3, _GAP)
     sheet = reduced(sheet, factor_for(sheet.size, SHEET_PIXELS))
     return Sheet(
         picture=picture(sheet, "A held-out radiograph restored through the training"),
-        rows=[f"{step}" for step in steps],
+        rows=[f"{step}" for step in shown["step"]],
         columns=["bicubic", "this model", "real"],
     )
 

@@ -12,6 +12,7 @@ import pandas as pd
 import yaml
 
 from panodiff.params_file import merge
+from panodiff.report.numbers import number
 
 STATUSES = ("kept", "duplicate", "rejected")
 SPLITS = ("train", "val", "test")
@@ -23,9 +24,10 @@ class SourceCounts:
     """What became of one source's files."""
 
     source: str
-    found: int
+    found: int  # radiographs, the sum of by_status
     by_status: list[int]  # in the order of STATUSES
     by_split: list[int]  # kept ones, in the order of SPLITS
+    beside: int  # files that are no radiographs by their place and name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,25 +40,26 @@ class Reason:
     count: int
 
 
-def source_counts(corpus: pd.DataFrame) -> list[SourceCounts]:
-    """One row a source, and one for all."""
-    groups = [(str(source), rows) for source, rows in corpus.groupby("source")]
-    return [_counts(source, rows) for source, rows in [*groups, ("all", corpus)]]
+def source_counts(account: Mapping[str, Any], corpus: pd.DataFrame) -> list[SourceCounts]:
+    """One row a source and one for all: the account of metrics/data.json, and the splits of the manifest's rows."""
+    groups = [(source, counts, corpus[corpus["source"] == source]) for source, counts in account["sources"].items()]
+    return [_counts(*group) for group in [*groups, ("all", account["total"], corpus)]]
 
 
-def _counts(source: str, rows: pd.DataFrame) -> SourceCounts:
+def _counts(source: str, counts: Mapping[str, int], rows: pd.DataFrame) -> SourceCounts:
     kept = rows[rows["status"] == "kept"]
     return SourceCounts(
         source=source,
-        found=len(rows),
-        by_status=[int((rows["status"] == status).sum()) for status in STATUSES],
+        found=counts["found"],
+        by_status=[counts[status] for status in STATUSES],
         by_split=[int((kept["split"] == split).sum()) for split in SPLITS],
+        beside=counts["beside"],
     )
 
 
 def reasons(corpus: pd.DataFrame) -> list[Reason]:
     """Why files were not kept, most frequent first; the images that a reason names are left out of it."""
-    dropped = corpus[corpus["status"] != "kept"].fillna({"reason": "no reason given"})
+    dropped = corpus[corpus["status"].isin(["duplicate", "rejected"])].fillna({"reason": "no reason given"})
     counts = Counter(
         (str(row["source"]), str(row["status"]), _general(str(row["reason"]), corpus))
         for row in dropped.to_dict("records")
@@ -69,7 +72,7 @@ def reasons(corpus: pd.DataFrame) -> list[Reason]:
 
 def _general(reason: str, corpus: pd.DataFrame) -> str:
     sources = "|".join(re.escape(str(source)) for source in sorted(set(corpus["source"])))
-    return re.sub(rf"\b(?:{sources})-[0-9a-f]{{12}}(?:-\d+)?\b", "…", reason)
+    return re.sub(rf"\b(?:{sources})-[0-9a-f]{{12}}(?:-\d+)?\b", "another image", reason)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,7 +122,7 @@ def _device(environment: Mapping[str, Any]) -> str:
 
 
 def _throughput(notes: Mapping[str, Any]) -> str:
-    return f"{notes['images_a_second']:g} images/s" if "images_a_second" in notes else ""
+    return f"{number(notes['images_a_second'])} images/s" if "images_a_second" in notes else ""
 
 
 def duration(seconds: float) -> str:

@@ -1,6 +1,7 @@
-"""What is known of the five public sources; a source that is not among them takes every image in its folder."""
+"""What is known of the five public sources; elsewhere every image in a source's folder counts."""
 
 import fnmatch
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 import yaml
@@ -36,11 +37,22 @@ def read_catalogue() -> dict[str, SourceEntry]:
 def is_radiograph(path: PurePosixPath, entry: SourceEntry | None) -> bool:
     """Whether the file at `path`, below the source's folder, should be a radiograph, by its place and name.
 
-    In a catalogued source its globs decide, in any case of letters; elsewhere the suffix of an image file.
+    In a catalogued source its globs decide, in any case of letters; elsewhere the suffix of an image file. A hidden
+    file, or one in a hidden folder, never is one: `._1.png` is what macOS leaves beside `1.png`.
     """
-    if path.suffix.lower() not in IMAGE_SUFFIXES:
+    if path.suffix.lower() not in IMAGE_SUFFIXES or any(part.startswith(".") for part in path.parts):
         return False
     return entry is None or any(_matches(path, pattern) for pattern in entry.images)
+
+
+def layout(source: str, paths: Iterable[PurePosixPath]) -> SourceEntry | None:
+    """The catalogue's entry for `source`, if the files at `paths` lie as it was published.
+
+    None for a source that is not in the catalogue, or of which somebody kept the images alone in another order: every
+    image counts then.
+    """
+    entry = read_catalogue().get(source)
+    return entry if entry and any(is_radiograph(path, entry) for path in paths) else None
 
 
 def _matches(path: PurePosixPath, pattern: str) -> bool:

@@ -1,23 +1,22 @@
 """Ingestion: every file of a source found, verified by decoding it, hashed, and put on a row of its own."""
 
+import errno
 import hashlib
 import os
+import stat
 from collections import Counter
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pandas as pd
 
 from panodiff import launch
-from panodiff.files import hash_or_reason
+from panodiff.files import hash_file, is_ignored
 from panodiff.manifest import write_manifest
 from panodiff.params import IngestParams
 from panodiff.progress import track
-from panodiff.sources.catalogue import SourceEntry, is_radiograph, read_catalogue
+from panodiff.sources.catalogue import SourceEntry, is_radiograph, layout
 from panodiff.sources.decoding import UnusableError, decode
 
 
@@ -27,44 +26,46 @@ def ingest(source: str, folder: Path, params: IngestParams, out: Path) -> None:
     Raises:
         ValueError: No file in it could be a radiograph.
     """
-    paths = list(find_files(folder))
-    entry = read_catalogue().get(source)
+    paths = find_files(folder)
+    entry = layout(source, [PurePosixPath(path.as_posix()) for path in paths])
     examine = partial(_examine, folder=folder, entry=entry, params=params)
-    with ProcessPoolExecutor(launch.num_workers(), mp_context=get_context("spawn")) as pool:
-        found = pool.map(examine, paths, chunksize=8)
-        rows = pd.DataFrame(list(track(found, len(paths), f"reading {source}", unit="file")))
+    found = launch.spread(examine, paths)
+    rows = pd.DataFrame(list(track(found, len(paths), f"reading {source}", unit="file")))
     if rows.empty or (rows["status"] == "beside").all():
         raise ValueError(
             f"{folder} holds no file that could be a radiograph of {source}: it must hold "
-            f"{', '.join(entry.images) if entry else 'PNG, JPEG, TIFF, BMP or WebP files'}; README says where from"
+            f"PNG, JPEG, TIFF, BMP or WebP files; README says where to get them"
         )
     rows["source"] = source
-    rows["id"] = _name(source, rows["sha256"])
+    rows["id"] = _name(source, rows)
     write_manifest(out, rows)
 
 
-def find_files(folder: Path) -> Iterator[Path]:
-    """All files below `folder`, relative to it, by path; linked folders are not entered, hidden files left out."""
-    found = [
-        Path(where, name).relative_to(folder)
-        for where, folders, names in os.walk(folder, followlinks=False)
-        for name in [*names, *(inner for inner in folders if Path(where, inner).is_symlink())]
-        if not name.startswith(".")
-    ]
-    yield from sorted(found, key=lambda path: path.as_posix())
+def find_files(folder: Path) -> list[Path]:
+    """All files below `folder`, relative to it, by path; also what hides files: linked and unreadable folders.
+
+    What dvc ignores is left out: the manifest would change with it, and dvc would not notice.
+    """
+    found: list[Path] = []
+
+    def note(error: OSError) -> None:
+        found.append(Path(error.filename))
+
+    for where, folders, names in os.walk(folder, onerror=note):
+        folders[:] = [name for name in folders if not is_ignored(name)]
+        links = [name for name in folders if os.path.islink(f"{where}/{name}")]  # noqa: PTH114 - never raises
+        found += [Path(where, name) for name in [*names, *links] if not is_ignored(name)]
+    return sorted((path.relative_to(folder) for path in found), key=lambda path: path.as_posix())
 
 
 def _examine(path: Path, *, folder: Path, entry: SourceEntry | None, params: IngestParams) -> dict[str, Any]:
     """The row of one file; whatever is wrong with the file becomes the row's reason."""
     full = folder / path
-    row: dict[str, Any] = {"path": _printable(path), "status": "rejected"}
-    if full.is_symlink() and not full.is_file():
-        kind = "a link to a folder, not entered" if full.is_dir() else "a link to nothing"
-        return row | {"sha256": "", "bytes": 0, "reason": kind}
-    row |= {"sha256": hash_or_reason(full), "bytes": full.stat().st_size}
-    if not is_radiograph(PurePosixPath(path.as_posix()), entry):
-        return row | {"status": "beside", "reason": "not among the source's radiographs"}
+    row: dict[str, Any] = {"path": path.as_posix(), "status": "rejected", "sha256": "", "bytes": 0}
     try:
+        row |= _hashed(full)
+        if not is_radiograph(PurePosixPath(path.as_posix()), entry):
+            return row | {"status": "beside", "reason": "not among the source's radiographs"}
         decoded = decode(full, params.max_pixels)
     except UnusableError as error:
         return row | {"reason": str(error)}
@@ -76,17 +77,34 @@ def _examine(path: Path, *, folder: Path, entry: SourceEntry | None, params: Ing
     return row | {"status": "kept"}
 
 
-def _printable(path: Path) -> str:
-    """The path as text that can be written; bytes of a name that are no text are escaped."""
-    return path.as_posix().encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+def _hashed(path: Path) -> dict[str, Any]:
+    """Size and hash of a file.
+
+    Raises:
+        UnusableError: It cannot be read, or is no file (reading a pipe would wait for ever).
+    """
+    try:
+        about = path.stat()
+        if stat.S_ISDIR(about.st_mode):
+            raise UnusableError("a link to a folder, not entered" if path.is_symlink() else "a folder, unreadable")
+        if not stat.S_ISREG(about.st_mode):
+            raise UnusableError("no regular file")
+        return {"bytes": about.st_size, "sha256": hash_file(path)}
+    except OSError as error:
+        nowhere = error.errno in (errno.ENOENT, errno.ELOOP)
+        raise UnusableError("a link to nothing" if nowhere else f"cannot be read: {error.strerror}") from None
 
 
-def _name(source: str, hashes: pd.Series) -> list[str]:
-    """One id a row: the source and the first 12 digits of the file's hash, numbered from the second such file on."""
+def _name(source: str, rows: pd.DataFrame) -> list[str]:
+    """One id a row: the source and the first 12 digits of the file's hash, numbered from the second such file on.
+
+    What could not be read is named after the hash of its path.
+    """
     seen: Counter[str] = Counter()
     names = []
-    for digest in hashes:
-        stem = f"{source}-{digest[:12] if digest and ' ' not in digest else 'unread'}"
+    for digest, path in zip(rows["sha256"], rows["path"], strict=True):
+        unread = f"unread-{hashlib.sha256(path.encode(errors='surrogateescape')).hexdigest()[:8]}"
+        stem = f"{source}-{digest[:12] or unread}"
         seen[stem] += 1
         names.append(stem if seen[stem] == 1 else f"{stem}-{seen[stem]}")
     return names

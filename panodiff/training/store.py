@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from panodiff import launch
 from panodiff.files import written_whole
 from panodiff.images import read_grey
-from panodiff.progress import track
+from panodiff.progress import Progress
 
 ImageStore = NDArray[np.uint8]  # (N, H, W), memory-mapped
 _BATCH = 64
@@ -31,7 +31,6 @@ def open_store(paths: list[Path], cache: Path) -> ImageStore:
 
 def _decode(paths: list[Path], cache: Path) -> None:
     shape = read_grey(paths[0]).shape
-    starts = range(0, len(paths), _BATCH)
     with (
         written_whole(cache) as aside,
         aside.open("wb") as file,
@@ -39,12 +38,15 @@ def _decode(paths: list[Path], cache: Path) -> None:
     ):
         header = {"descr": "|u1", "fortran_order": False, "shape": (len(paths), *shape)}
         np.lib.format.write_array_header_1_0(file, header)  # np.save's header, then image after image
-        for start in track(starts, len(starts), "decoding", unit="batch"):
+        progress = Progress(len(paths), "decoding")
+        for start in range(0, len(paths), _BATCH):
             batch = paths[start : start + _BATCH]
             for path, image in zip(batch, pool.map(read_grey, batch), strict=True):
                 if image.shape != shape:
                     raise ValueError(f"all images must be {shape}, but {path} is {image.shape}")
                 file.write(image.tobytes())
+            progress.advance(len(batch))
+        progress.close()
 
 
 def take(store: ImageStore, indices: list[int]) -> torch.Tensor:

@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -14,24 +13,6 @@ from tests.pipeline.working_copy import WorkingCopy
 
 DATA = {"split", "train_encoder", "analyse_sources", "train_diffusion", "train_superres", "sample", "upscale"}
 TAIL = {"evaluate", "study", "report"}
-
-
-@pytest.fixture(scope="module")
-def copy(tmp_path_factory: pytest.TempPathFactory) -> WorkingCopy:
-    """A copy in which the whole pipeline has run once."""
-    copy = WorkingCopy(tmp_path_factory.mktemp("pipeline"))
-    done = copy.dvc("repro")
-    assert done.returncode == 0, done.stdout[-4000:]
-    return copy
-
-
-@pytest.fixture
-def params_put_back(copy: WorkingCopy) -> Iterator[None]:
-    """Afterwards params.yaml is as before."""
-    path = copy.root / "params.yaml"
-    before = path.read_text(encoding="utf-8")
-    yield
-    path.write_text(before, encoding="utf-8")
 
 
 def test_every_stage_leaves_its_outputs_and_a_record_of_them(copy: WorkingCopy) -> None:

@@ -332,7 +332,7 @@ def test_the_denoiser_learns_four_pictures_by_heart(tmp_path: Path):
     stage = SmallStage(params=params, scratch=tmp_path / "run")
     training = train(objective, params.diffusion.training, 4, stage, "diffusion")  # type: ignore[arg-type]
     losses = [row["loss"] for row in training.history]
-    assert losses[-1] < losses[0] / 3
+    assert losses[-1] < losses[0] / 2.5
     assert training.milestones[-1]["val_loss"] < training.milestones[0]["val_loss"] / 3, training.milestones
 
 

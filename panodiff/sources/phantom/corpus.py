@@ -9,8 +9,8 @@ import pathlib
 
 import cv2
 import numpy as np
-from tqdm import tqdm
 
+from panodiff.progress import track
 from panodiff.randomness import numpy_generator
 from panodiff.sources.phantom.devices import DEVICES
 from panodiff.sources.phantom.drawing import draw_phantom
@@ -84,7 +84,7 @@ def write_phantoms(
     truth: dict[str, dict[str, dict]] = {source: {} for source in DEVICES}
     with concurrent.futures.ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
         results = pool.map(write_patient, tasks, chunksize=4)
-        for task, records in zip(tasks, tqdm(results, total=len(tasks), desc="phantoms", unit="patient"), strict=True):
+        for task, records in zip(tasks, track(results, len(tasks), "drawing phantoms", unit="patient"), strict=True):
             truth[task.source].update(records)
     write_collection_labels(out, truth)
     write_json(out / "truth.json", truth)

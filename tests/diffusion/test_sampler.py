@@ -1,0 +1,152 @@
+"""Drawing images: an independent loop, and independence of everything but the image's own seed."""
+
+import numpy as np
+import pytest
+import torch
+from small import small_params
+from torch import Tensor, nn
+
+from panodiff.diffusion.denoising import build_unet
+from panodiff.diffusion.sampler import draw_images, image_generators
+from panodiff.diffusion.schedule import cosine_betas, make_scheduler
+from panodiff.diffusion.unet import UNet
+from panodiff.params import ScheduleParams
+from panodiff.randomness import seeded_init
+
+SCHEDULE = ScheduleParams(kind="cosine", num_train_timesteps=1000, beta_max=0.999)
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory: pytest.TempPathFactory) -> UNet:
+    """A network whose predictions depend on the image: its last convolution does not start at zero here."""
+    params = small_params(tmp_path_factory.mktemp("params"))
+    with seeded_init(0, "test sampler"):
+        unet = build_unet(params.diffusion.network)
+        nn.init.normal_(unet.conv_out.weight, std=0.1)
+    return unet.eval()
+
+
+def draw(network: nn.Module, indices: list[int], *, steps: int = 8, eta: float = 0.0) -> Tensor:
+    scheduler = make_scheduler(SCHEDULE, "v_prediction")
+    generators = image_generators(3, "test", indices)
+    return draw_images(network, scheduler, generators, (16, 32), num_inference_steps=steps, eta=eta)
+
+
+@pytest.mark.parametrize("eta", [0.0, 0.7])
+def test_an_image_is_the_same_alone_in_a_batch_and_in_another_order(network: UNet, eta: float):
+    """But for sums of floats in another order: far below a grey value, 2 / 255."""
+    together = draw(network, list(range(7)), eta=eta)
+    backwards = draw(network, list(range(6, -1, -1)), eta=eta).flip(0)
+    alone = torch.cat([draw(network, [index], eta=eta) for index in range(7)])
+    torch.testing.assert_close(alone, together, atol=1e-4, rtol=0)
+    torch.testing.assert_close(backwards, together, atol=1e-4, rtol=0)
+    assert (together[0] - together[1]).abs().max() > 0.1
+
+
+def test_the_noise_of_an_image_is_bit_for_bit_its_own(network: UNet):
+    seen: dict[str, list[Tensor]] = {"alone": [], "together": []}
+    scheduler = make_scheduler(SCHEDULE, "v_prediction")
+    for name, indices in (("alone", [4]), ("together", [1, 4, 2])):
+        draw_images(
+            network,
+            scheduler,
+            image_generators(3, "test", indices),
+            (16, 32),
+            num_inference_steps=2,
+            eta=0,
+            watch=lambda t, x_t, name=name: seen[name].append(x_t.clone()),  # type: ignore[misc]
+        )
+    assert torch.equal(seen["alone"][0][0], seen["together"][0][1])
+    assert len(seen["alone"]) == 3
+
+
+def test_without_eta_an_image_is_bit_for_bit_repeatable_and_with_it_too(network: UNet):
+    for eta in (0.0, 1.0):
+        assert torch.equal(draw(network, [0, 1], eta=eta), draw(network, [0, 1], eta=eta))
+    assert not torch.equal(draw(network, [0], eta=0.0), draw(network, [0], eta=1.0))
+
+
+def plain_ddim(network: nn.Module, index: int, steps: int, eta: float, prediction: str) -> np.ndarray:
+    """Equation 12 of DDIM with x_0 cut to [-1, 1] and ε taken from it, written down in float64."""
+    alpha_bar = np.cumprod(1 - cosine_betas(1000, 0.999).numpy())
+    (generator,) = image_generators(3, "test", [index])
+    x = torch.randn(1, 16, 32, generator=generator).double().numpy()
+    for t in range(999, -1, -1000 // steps):
+        before = t - 1000 // steps
+        a, a_before = alpha_bar[t], alpha_bar[before] if before >= 0 else 1.0
+        with torch.no_grad():
+            output = network(torch.from_numpy(x)[None], torch.tensor([t]))[0].numpy()
+        x_0 = np.sqrt(a) * x - np.sqrt(1 - a) * output
+        if prediction == "epsilon":
+            x_0 = (x - np.sqrt(1 - a) * output) / np.sqrt(a)
+        x_0 = np.clip(x_0, -1, 1)
+        noise_pred = (x - np.sqrt(a) * x_0) / np.sqrt(1 - a)
+        sigma = eta * np.sqrt((1 - a_before) / (1 - a) * (1 - a / a_before))
+        x = np.sqrt(a_before) * x_0 + np.sqrt(1 - a_before - sigma**2) * noise_pred
+        if eta:
+            x = x + sigma * torch.randn(1, 16, 32, generator=generator).double().numpy()
+    return x.clip(-1, 1)
+
+
+@pytest.mark.parametrize("prediction", ["v_prediction", "epsilon"])
+@pytest.mark.parametrize(("steps", "eta"), [(10, 0.0), (20, 1.0), (4, 0.5)])
+def test_the_loop_is_ddim_as_written_down_independently(network: UNet, steps: int, eta: float, prediction: str):
+    twin = build_unet_like(network).double()
+    scheduler = make_scheduler(SCHEDULE, prediction)
+    found = draw_images(
+        network, scheduler, image_generators(3, "test", [5]), (16, 32), num_inference_steps=steps, eta=eta
+    )
+    expected = plain_ddim(twin, 5, steps, eta, prediction)
+    np.testing.assert_allclose(found[0].double(), expected, atol=2e-3)
+
+
+def build_unet_like(network: UNet) -> UNet:
+    twin = UNet(widths=(16, 16, 16), attention=(False, True), patch_size=2)
+    twin.load_state_dict(network.state_dict())
+    return twin.eval()
+
+
+class Oracle(nn.Module):
+    """Knows the image: predicts the velocity that leads to it from any x_t."""
+
+    def __init__(self, image: Tensor) -> None:
+        super().__init__()
+        self.image = nn.Parameter(image)
+        self.signal = torch.cumprod(1 - cosine_betas(1000, 0.999), 0).sqrt()
+
+    def forward(self, x_t: Tensor, t: Tensor) -> Tensor:
+        signal = self.signal[t].reshape(-1, 1, 1, 1)
+        spread = (1 - signal**2).sqrt()
+        return ((signal * x_t - self.image) / spread).float()
+
+
+@pytest.mark.parametrize("eta", [0.0, 1.0])
+@pytest.mark.parametrize("steps", [1, 2, 5, 10, 50, 125, 1000])
+def test_a_perfect_network_draws_its_image_whatever_the_steps_and_eta(steps: int, eta: float):
+    """With eta 1 and five steps float32 leaves a variance below zero, and the image was NaN."""
+    image = torch.linspace(-0.9, 0.9, 16 * 32).reshape(1, 1, 16, 32)
+    found = draw(Oracle(image), [0], steps=steps, eta=eta)
+    torch.testing.assert_close(found, image, atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("steps", [3, 30, 600, 999])
+def test_steps_that_do_not_divide_the_timesteps_are_refused(network: UNet, steps: int):
+    with pytest.raises(ValueError, match=rf"num_inference_steps must divide num_train_timesteps \(1000\), got {steps}"):
+        draw(network, [0], steps=steps)
+
+
+def test_what_the_watcher_sees_begins_with_noise_and_ends_with_the_image(network: UNet):
+    seen: list[tuple[int, Tensor]] = []
+    scheduler = make_scheduler(SCHEDULE, "v_prediction")
+    result = draw_images(
+        network,
+        scheduler,
+        image_generators(3, "test", [0]),
+        (16, 32),
+        num_inference_steps=4,
+        eta=0,
+        watch=lambda t, x_t: seen.append((t, x_t.clone())),
+    )
+    assert [t for t, _ in seen] == [999, 749, 499, 249, -1]
+    assert torch.equal(seen[-1][1], result)
+    assert result.abs().max() <= 1

@@ -1,0 +1,123 @@
+"""One radiograph upright, cropped and at both resolutions."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from corpora import margins, picture
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from skimage.measure import block_reduce
+
+from panodiff.harmonize.transform import find_crop, harmonize_image
+from panodiff.params import HarmonizeParams, Margins, SourceParams
+
+
+def source(*, quarter_turns: int = 0, invert: bool = False, **cut: float) -> SourceParams:
+    return SourceParams(margins=Margins(**margins(**cut)), quarter_turns=quarter_turns, invert=invert)
+
+
+def target(height: int = 64, width: int = 128, scale: int = 4, aspect: Any = "keep") -> HarmonizeParams:
+    return HarmonizeParams(high_size=(height, width), low_size=(height // scale, width // scale), aspect=aspect)
+
+
+PLAIN = source()
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_the_low_image_is_exactly_the_area_average_of_the_high_one(scale: int):
+    result = harmonize_image(picture(1, 100, 230), PLAIN, target(48, 96, scale))
+    means = block_reduce(result.high.astype(float), (scale, scale), np.mean)
+    assert result.low.shape == (48 // scale, 96 // scale)
+    assert np.array_equal(result.low, np.floor(means + 0.5))
+
+
+@pytest.mark.parametrize("aspect", ["keep", "squash"])
+@pytest.mark.parametrize("turns", [0, 1, 2, 3])
+@pytest.mark.parametrize("invert", [False, True])
+def test_the_crop_in_the_upright_picture_resized_is_the_high_image(aspect: str, turns: int, invert: bool):
+    image = picture(2, 150, 310)
+    settings = source(quarter_turns=turns, invert=invert, top=0.05, left=0.04, bottom=0.08, right=0.02)
+    result = harmonize_image(image, settings, target(aspect=aspect))
+    upright = Image.fromarray(image).rotate(90 * turns, expand=True)  # Pillow turns counter-clockwise too
+    crop = result.crop
+    cut = upright.crop((crop.left, crop.top, crop.right, crop.bottom))
+    expected = np.asarray((cut.point(lambda grey: 255 - grey) if invert else cut).resize((128, 64), Image.LANCZOS))
+    assert np.array_equal(result.high, expected)
+
+
+def test_a_picture_of_the_target_size_stays_as_it_is():
+    image = picture(3)
+    result = harmonize_image(image, PLAIN, target())
+    assert np.array_equal(result.high, image)
+    assert (result.crop.top, result.crop.left, result.crop.bottom, result.crop.right) == (0, 0, 64, 128)
+
+
+def test_quarter_turns_are_counter_clockwise():
+    image = np.zeros((128, 64), np.uint8)
+    image[:, 48:] = 255  # what is on the right comes to the top
+    result = harmonize_image(image, source(quarter_turns=1), target())
+    assert result.high[:16].min() == 255
+    assert result.high[16:].max() == 0
+    assert harmonize_image(image, source(quarter_turns=3), target()).high[48:].min() == 255
+
+
+def test_inverting_makes_white_air_black():
+    image = picture(4)
+    assert np.array_equal(harmonize_image(image, source(invert=True), target()).high, 255 - image)
+
+
+def test_the_picture_given_is_not_changed():
+    image = picture(5)
+    before = image.copy()
+    harmonize_image(image, source(invert=True, quarter_turns=2, top=0.1), target())
+    assert np.array_equal(image, before)
+
+
+@pytest.mark.parametrize(
+    ("side", "expected"),
+    [("top", (10, 0, 100, 200)), ("left", (0, 20, 100, 200)), ("bottom", (0, 0, 90, 200)), ("right", (0, 0, 100, 180))],
+)
+def test_each_margin_cuts_its_own_side(side: str, expected: tuple[int, int, int, int]):
+    crop = find_crop((100, 200), source(**{side: 0.1}), target(aspect="squash"))
+    assert (crop.top, crop.left, crop.bottom, crop.right) == expected
+
+
+def test_squash_uses_all_that_the_margins_leave_and_keep_cuts_the_longer_side_about_its_centre():
+    squashed, kept = (find_crop((100, 260), PLAIN, target(aspect=aspect)) for aspect in ("squash", "keep"))
+    assert (squashed.left, squashed.right) == (0, 260)
+    assert (kept.top, kept.left, kept.bottom, kept.right) == (0, 30, 100, 230)
+    high = find_crop((140, 200), PLAIN, target())
+    assert (high.top, high.left, high.bottom, high.right) == (20, 0, 120, 200)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    size=st.tuples(st.integers(20, 3000), st.integers(20, 3000)),
+    cut=st.tuples(*[st.floats(0, 0.45)] * 4),
+    aspect=st.sampled_from(["keep", "squash"]),
+)
+def test_a_crop_stays_within_the_margins_and_has_the_aspect(size: tuple[int, int], cut: tuple, aspect: str):
+    settings = source(**dict(zip(("top", "left", "bottom", "right"), cut, strict=True)))
+    try:
+        crop = find_crop(size, settings, target(aspect=aspect))
+    except ValueError as error:
+        assert "pixels are left" in str(error)
+        return
+    height, width = crop.bottom - crop.top, crop.right - crop.left
+    assert height >= 16
+    assert width >= 16
+    assert crop.top >= round(size[0] * cut[0])
+    assert crop.left >= round(size[1] * cut[1])
+    assert crop.bottom <= size[0] - round(size[0] * cut[2])
+    assert crop.right <= size[1] - round(size[1] * cut[3])
+    if aspect == "keep":
+        assert abs(width - 2 * height) <= 1
+
+
+def test_margins_that_leave_too_little_are_refused_with_what_is_left():
+    narrow = source(left=0.45, right=0.45)
+    with pytest.raises(ValueError, match=r"only 10×20 pixels are left within source\.<name>\.margins"):
+        find_crop((100, 200), narrow, target())
+    assert find_crop((100, 200), source(left=0.42, right=0.42), target()).bottom == 58  # 16×32

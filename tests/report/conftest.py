@@ -1,0 +1,197 @@
+"""A small project in which every stage before the report has left what it leaves, made by the stages' own code."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+import yaml
+from small import ROOT, SmallStage, pictures, small_encoder, write_small_params
+
+from panodiff.checkpoint import save_model
+from panodiff.diffusion.train import train_diffusion
+from panodiff.evaluation.evaluate import Models, evaluate
+from panodiff.features.analysis import write_analysis
+from panodiff.features.contrastive import train_encoder
+from panodiff.features.embed import embed
+from panodiff.files import write_csv, write_json
+from panodiff.harmonize.split import account
+from panodiff.images import area_average, write_grey
+from panodiff.manifest import kept, read_manifest, write_manifest
+from panodiff.params_file import load_params, read_tracked
+from panodiff.pipeline import load_pipeline
+from panodiff.record import describe_environment
+from panodiff.report.page import make_report
+from panodiff.superres.model import load_superres
+from panodiff.superres.train import train_superres
+
+SPLITS = {"train": 14, "val": 4, "test": 8}
+NUM_SYNTHETIC = 9
+CHANGES = {"sources": ["adld", "tufts"], "report": {"num_samples": 5, "num_pairs": 2}, "evaluate": {"kid_subsets": 5}}
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project, with a corpus of two sources and trained, if untalented, networks."""
+    root = tmp_path_factory.mktemp("report") / "project"
+    root.mkdir()
+    before = Path.cwd()
+    os.chdir(root)
+    try:
+        fill()
+    finally:
+        os.chdir(before)
+    return root
+
+
+@pytest.fixture
+def project(made: Path, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """The project as working directory, and what makes its page."""
+    monkeypatch.chdir(made)
+    return SimpleNamespace(root=made, report=report)
+
+
+def report(out: Path, changed: Mapping[str, Path] | None = None, profile: str = "smoke") -> str:
+    """The page, written to `out` with its summary; the inputs that `changed` names are read from elsewhere."""
+    stage = load_pipeline()["report"]
+
+    def find(path: str) -> Path:
+        assert any(Path(path).is_relative_to(dep) for dep in stage.deps), f"dvc.yaml does not list {path}"
+        return (changed or {}).get(path, Path(path))
+
+    make_report(
+        load_params().model_copy(update={"profile": profile}),
+        read_tracked(stage.params) | {f"profiles.{profile}": {}},
+        [dep for dep in stage.deps if dep.startswith("metrics/provenance/")],
+        find=find,
+        page=out / "report.html",
+        summary=out / "summary.json",
+    )
+    return (out / "report.html").read_text(encoding="utf-8")
+
+
+def fill() -> None:
+    """Write all inputs of the report below the working directory."""
+    write_small_params(Path("params.yaml"), CHANGES)
+    Path("dvc.yaml").write_text((ROOT / "dvc.yaml").read_text(encoding="utf-8"), encoding="utf-8")
+    params = load_params()
+    corpus = write_corpus()
+    write_json(Path("metrics/data.json"), account(corpus, params))
+    train_all()
+    features = embed(
+        [Path(path) for path in kept(corpus, "train")["high_path"]],
+        small_encoder(),
+        batch_size=8,
+        device=torch.device("cpu"),
+    )
+    write_analysis(features, kept(corpus, "train"), params, Path("metrics/sources"))
+    write_synthetic(params.harmonize.scale)
+    evaluate(
+        params,
+        Models(
+            encoder=small_encoder(),
+            upscale=load_superres(Path("data/models/superres"), torch.device("cpu")),
+            lpips=None,
+            device=torch.device("cpu"),
+        ),
+        corpus=corpus,
+        synthetic=Path("data/synthetic"),
+        tables=Path("metrics/evaluation"),
+        summary=Path("metrics/evaluation.json"),
+        check_stop=lambda: None,
+    )
+    write_records()
+
+
+def write_corpus() -> pd.DataFrame:
+    """Images of two sources in three splits, three that repeat one, and one that is broken."""
+    images = iter(pictures(sum(SPLITS.values()), 64, 128))
+    rows: list[dict[str, Any]] = []
+    for split, count in SPLITS.items():
+        for index in range(count):
+            source = ("adld", "tufts")[index % 2]
+            row = {"id": f"{source}-{len(rows):012x}", "source": source, "path": f"{len(rows)}.png"}
+            paths = {
+                f"{resolution}_path": f"data/harmonized/smoke/{source}/{resolution}/{row['id']}.png"
+                for resolution in ("high", "low")
+            }
+            image = next(images)
+            write_grey(Path(paths["high_path"]), image)
+            write_grey(Path(paths["low_path"]), area_average(image, 2))
+            rows.append(row | paths | {"status": "kept", "split": split, "group": row["id"]})
+    repeat = {"source": "adld", "status": "duplicate"}
+    rows += [
+        repeat | {"id": f"adld-{100 + n:012x}", "path": f"r{n}.png", "reason": f"same pixels as adld-{n:012x}"}
+        for n in (0, 2, 4)
+    ]
+    rows.append({"source": "tufts", "status": "rejected", "id": "tufts-ffffffffffff", "reason": "cannot be decoded"})
+    rows.append({"source": "tufts", "status": "beside", "id": "tufts-eeeeeeeeeeee", "reason": "not a radiograph"})
+    write_manifest(Path("data/manifest/corpus.csv"), pd.DataFrame(rows))
+    return read_manifest(Path("data/manifest/corpus.csv"))
+
+
+def train_all() -> None:
+    """Models, histories and figures of the three trainings, twelve steps each."""
+    params, low_size, high_size = load_params(), (32, 64), (64, 128)
+    save_model(Path("data/models/encoder"), small_encoder(), {"widths": [8, 16]})
+
+    def stores(size: tuple[int, int]) -> dict[str, Any]:
+        return {"images": pictures(10, *size), "held_out": pictures(3, *size, seed=1)}
+
+    def places(kind: str) -> dict[str, Any]:
+        model = Path("data/models") / (kind if kind != "encoder" else "unused")
+        return {"model": model, "metrics": Path("metrics") / kind}
+
+    def stage(kind: str) -> Any:
+        return SmallStage(params=params, scratch=Path("scratch") / kind)
+
+    train_encoder(stage("encoder"), **stores(high_size), **places("encoder"))
+    train_diffusion(stage("diffusion"), **stores(low_size), **places("diffusion"))
+    train_superres(
+        stage("superres"),
+        **stores(high_size),
+        **places("superres"),
+        scale=params.harmonize.scale,
+        encoder=Path("data/models/encoder"),
+    )
+
+
+def write_synthetic(scale: int) -> None:
+    """Pictures in place of samples."""
+    ids = [f"synthetic-{index:06d}" for index in range(NUM_SYNTHETIC)]
+    for name, image in zip(ids, pictures(NUM_SYNTHETIC, 64, 128, seed=2), strict=True):
+        write_grey(Path(f"data/synthetic/high/{name}.png"), image)
+        write_grey(Path(f"data/synthetic/low/{name}.png"), area_average(image, scale))
+    for resolution in ("high", "low"):
+        write_csv(Path(f"data/synthetic/{resolution}/rows.csv"), ["id"], [{"id": name} for name in ids])
+
+
+def write_records() -> None:
+    """A provenance record for every stage, as panodiff.stage writes them."""
+    environment = describe_environment()
+    for number, stage in enumerate(load_pipeline().values(), start=1):
+        known = {"sha256": f"{number:064x}", "num_files": number, "num_bytes": 1000 * number}
+        record = {
+            "stage": stage.name,
+            "profile": "smoke",
+            "fingerprint": f"{number + 100:064x}",
+            "outputs": dict.fromkeys(stage.outs, known),
+            "finished": f"2026-01-01T00:{number:02d}:00+00:00",
+            "seconds_of_last_run": float(number),
+            "resumes": 0,
+            "world_size": 1,
+            "notes": {"images_a_second": 12.5} if stage.name.startswith("train") else {},
+            "environment": environment,
+        }
+        write_json(Path(f"metrics/provenance/{stage.name}.json"), record)
+
+
+@pytest.fixture
+def evaluation(made: Path) -> dict[str, Any]:
+    """The contents of metrics/evaluation.json, to be changed at will."""
+    content: dict[str, Any] = yaml.safe_load((made / "metrics/evaluation.json").read_text(encoding="utf-8"))
+    return content
