@@ -61,8 +61,9 @@ def spread(work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Re
 
 
 def _start_worker(parent: int) -> None:
-    """Leave Ctrl-C to the stage, and end with it: workers of a killed process would wait for work for ever."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Leave stopping to the stage, and end with it: workers of a killed process would wait for work for ever."""
+    for number in (signal.SIGINT, signal.SIGTERM):  # a terminal or scheduler sends them to the whole group
+        signal.signal(number, signal.SIG_IGN)
     if sys.platform == "linux":
         set_death_signal = 1
         ctypes.CDLL(None).prctl(set_death_signal, signal.SIGKILL)

@@ -15,7 +15,8 @@ def run(stage: Stage) -> None:
         source=stage.params.source[source],
         target=stage.params.harmonize,
     )
-    harmonize_source(task, manifest=stage.dep(f"data/ingested/{profile}/{source}.csv"), final=final)
+    manifest = stage.dep(f"data/ingested/{profile}/{source}.csv")
+    harmonize_source(task, manifest, final, stage.check_stop)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ def run(stage: Stage) -> None:
         folder=stage.dep(f"data/raw/{profile}/{source}"),
         params=stage.params.ingest,
         out=stage.out(f"data/ingested/{profile}/{source}.csv"),
+        check_stop=stage.check_stop,
     )
 
 

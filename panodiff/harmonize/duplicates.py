@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from panodiff.images import Grey
 
 # Of signatures. On 153 real radiographs of three devices two patients reach 0.79, mirrored or not; copies that were
-# re-encoded, resized, brightened or mirrored stay above 0.99, turned by 1° above 0.97, cropped by 1 % on each side
-# above 0.96. Of those cropped by 2 % nineteen in twenty reach 0.92, by 3 % one in ten. Phantoms of two patients: 0.87.
-NEAR_CORRELATION = 0.92
+# re-encoded, resized, brightened or mirrored stay above 0.99, turned by 1° above 0.97, cropped by 2 % on each side
+# above 0.88 (by 3 %: every second one). Phantoms of two patients stay below 0.86, and at 0.86 chains begin to form.
+NEAR_CORRELATION = 0.88
 SIGNATURE_SIZE = (16, 32)
 _BLOCK = 512
 

@@ -1,5 +1,6 @@
 """The stage harmonize: all kept radiographs of one source at both resolutions."""
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -24,7 +25,7 @@ class Task:
     target: HarmonizeParams
 
 
-def harmonize_source(task: Task, manifest: Path, final: str) -> None:
+def harmonize_source(task: Task, manifest: Path, final: str, check_stop: Callable[[], None]) -> None:
     """Write `high/<id>.png`, `low/<id>.png` and rows.csv to `task.out`; `final` is where that folder will stand."""
     rows = read_manifest(manifest)
     kept = rows.index[rows["status"] == "kept"]
@@ -34,6 +35,7 @@ def harmonize_source(task: Task, manifest: Path, final: str) -> None:
     (task.out / "low").mkdir()
     done = launch.spread(partial(_harmonize_file, task=task), work)
     for index, facts in zip(kept, track(done, len(work), f"harmonizing {final}"), strict=True):
+        check_stop()
         for column, value in facts.items():
             rows.at[index, column] = value
         if rows.at[index, "status"] == "kept":

@@ -33,6 +33,11 @@ def split_corpus(params: Params, harmonized: Path, manifest: Path, metrics: Path
     groups = group_near(list(corpus.loc[kept, "id"]), signatures)
     corpus["group"] = corpus["id"].map(groups)
     corpus["split"] = corpus["group"].map(lambda group: choose_split(group, params), na_action="ignore")
+    if empty := {"train", "val", "test"} - set(corpus["split"].dropna()):
+        raise ValueError(
+            f"no radiograph fell to {', '.join(sorted(empty))} among {kept.sum()}: add radiographs, or raise "
+            f"split.val and split.test in params.yaml, or change the seed"
+        )
     manifest.mkdir(parents=True, exist_ok=True)
     write_manifest(manifest / "corpus.csv", corpus)
     write_json(metrics, account(corpus, params))

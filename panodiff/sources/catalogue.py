@@ -46,16 +46,18 @@ def is_radiograph(path: PurePosixPath, entry: SourceEntry | None) -> bool:
 
 
 def layout(source: str, paths: Iterable[PurePosixPath]) -> SourceEntry | None:
-    """The catalogue's entry for `source`, if the files at `paths` lie as it was published.
+    """The catalogue's entry for `source`, where its globs tell radiographs from what lies beside them.
 
-    None for a source that is not in the catalogue, or of which somebody kept the images alone in another order: every
-    image counts then.
+    None for a source that is not in the catalogue, and for one of which somebody has put the images alone into one
+    flat folder: every image counts then.
     """
     entry = read_catalogue().get(source)
-    return entry if entry and any(is_radiograph(path, entry) for path in paths) else None
+    images = [path for path in paths if path.suffix.lower() in IMAGE_SUFFIXES]
+    is_flat = all(len(path.parts) == 1 for path in images)
+    return None if is_flat and not any(is_radiograph(path, entry) for path in images) else entry
 
 
 def _matches(path: PurePosixPath, pattern: str) -> bool:
-    """Part by part, so that `*` never reaches into a deeper folder."""
+    """Part by part, so that `*` never reaches into another folder; further folders may stand above the pattern's."""
     parts, wanted = path.as_posix().lower().split("/"), pattern.lower().split("/")
-    return len(parts) == len(wanted) and all(map(fnmatch.fnmatchcase, parts, wanted))
+    return len(parts) >= len(wanted) and all(map(fnmatch.fnmatchcase, parts[-len(wanted) :], wanted))

@@ -1,5 +1,6 @@
 """Reading a radiograph from whatever file holds it: grey, 8 bits, upright by its EXIF orientation."""
 
+import re
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,8 +41,7 @@ def decode(path: Path, max_pixels: int) -> Decoded:
         ignoring = warnings.catch_warnings(action="ignore")  # what is wrong with a file stands on its row
         with ignoring, path.open("rb") as file, Image.open(file, formats=FORMATS) as image:
             if image.width * image.height > max_pixels:
-                size = f"{image.height}×{image.width}"
-                raise UnusableError(f"larger than ingest.max_pixels ({max_pixels}): {size}")
+                raise UnusableError(f"larger than ingest.max_pixels ({max_pixels})")
             kind, mode = image.format or "unknown", image.mode
             return Decoded(image=_to_grey(ImageOps.exif_transpose(image)), format=kind, mode=mode)
     except UnusableError:
@@ -51,7 +51,8 @@ def decode(path: Path, max_pixels: int) -> Decoded:
     except Exception as error:  # whatever a broken file makes Pillow raise: struct.error, KeyError, MemoryError, ...
         if isinstance(error, OSError) and error.strerror:
             raise UnusableError(f"cannot be read: {error.strerror}") from None
-        raise UnusableError(f"damaged: {str(error) or type(error).__name__}") from None
+        kind = re.sub(r"\d+", "n", str(error).partition(" (")[0])  # without the file's own numbers: reasons are counted
+        raise UnusableError(f"damaged: {kind or type(error).__name__}") from None
 
 
 def _to_grey(image: Image.Image) -> Grey:

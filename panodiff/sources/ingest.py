@@ -5,6 +5,7 @@ import hashlib
 import os
 import stat
 from collections import Counter
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -20,7 +21,7 @@ from panodiff.sources.catalogue import SourceEntry, is_radiograph, layout
 from panodiff.sources.decoding import UnusableError, decode
 
 
-def ingest(source: str, folder: Path, params: IngestParams, out: Path) -> None:
+def ingest(source: str, folder: Path, params: IngestParams, out: Path, check_stop: Callable[[], None]) -> None:
     """Write the manifest of all files below `folder` to `out`, ordered by path.
 
     Raises:
@@ -30,15 +31,19 @@ def ingest(source: str, folder: Path, params: IngestParams, out: Path) -> None:
     entry = layout(source, [PurePosixPath(path.as_posix()) for path in paths])
     examine = partial(_examine, folder=folder, entry=entry, params=params)
     found = launch.spread(examine, paths)
-    rows = pd.DataFrame(list(track(found, len(paths), f"reading {source}", unit="file")))
-    if rows.empty or (rows["status"] == "beside").all():
+    rows = []
+    for row in track(found, len(paths), f"reading {source}", unit="file"):
+        check_stop()
+        rows.append(row)
+    table = pd.DataFrame(rows)
+    if table.empty or (table["status"] == "beside").all():
         raise ValueError(
             f"{folder} holds no file that could be a radiograph of {source}: it must hold "
-            f"PNG, JPEG, TIFF, BMP or WebP files; README says where to get them"
+            f"{', '.join(entry.images) if entry else 'PNG, JPEG, TIFF, BMP or WebP files'}; README says where from"
         )
-    rows["source"] = source
-    rows["id"] = _name(source, rows)
-    write_manifest(out, rows)
+    table["source"] = source
+    table["id"] = _name(source, table)
+    write_manifest(out, table)
 
 
 def find_files(folder: Path) -> list[Path]:

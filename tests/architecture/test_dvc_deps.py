@@ -18,7 +18,7 @@ def listed(deps: tuple[str, ...], modules: dict[str, Path], root: Path) -> dict[
     return {
         dep: {name for name, path in paths.items() if path == dep or path.startswith(f"{dep}/")}
         for dep in deps
-        if dep.startswith(CODE)
+        if dep.startswith(CODE) and Path(dep).suffix in ("", ".py")  # data and templates beside the code are no modules
     }
 
 

@@ -3,8 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-
-from tests.pipeline.working_copy import WorkingCopy
+from working_copy import WorkingCopy
 
 
 @pytest.fixture(scope="session")

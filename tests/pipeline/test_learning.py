@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import torch
+from working_copy import WorkingCopy
 
 from panodiff.checkpoint import read_config
 from panodiff.diffusion.denoising import build_unet
@@ -14,7 +15,6 @@ from panodiff.images import from_signed, read_grey, to_unit
 from panodiff.manifest import read_manifest, split_paths
 from panodiff.params import ScheduleParams, UNetParams
 from panodiff.randomness import seeded_init
-from tests.pipeline.working_copy import WorkingCopy
 
 
 def test_samples_are_far_nearer_to_real_images_than_those_of_the_untrained_network(copy: WorkingCopy) -> None:

@@ -202,8 +202,8 @@ def test_what_dvc_ignores_has_no_row(tmp_path: Path):
 def test_a_folder_without_any_possible_radiograph_is_refused(tmp_path: Path):
     with pytest.raises(ValueError, match=r"holds no file that could be a radiograph of mine: it must hold PNG"):
         ingested(put(tmp_path / "raw", {"1.txt": b"", "2.json": b"{}"}))
-    with pytest.raises(ValueError, match=r"of tufts: it must hold Radiographs/\*.jpg"):
-        ingested(put(tmp_path / "other", {"1.png": PNG}), "tufts")
+    with pytest.raises(ValueError, match=r"a radiograph of tufts: it must hold PNG"):
+        ingested(put(tmp_path / "other", {"Expert/expert.json": b""}), "tufts")
     (tmp_path / "bare").mkdir()
     with pytest.raises(ValueError, match="holds no file"):
         ingested(tmp_path / "bare")
@@ -217,6 +217,20 @@ def test_in_a_catalogued_source_only_its_radiographs_are_read(tmp_path: Path):
         "Radiographs/1.txt": "beside",
         "Segmentation/1.jpg": "beside",
     }
+
+
+def test_one_more_folder_around_a_catalogued_source_makes_no_mask_a_radiograph(tmp_path: Path):
+    files = {"Radiographs/1.JPG": PNG, "Segmentation/teeth_mask/1.jpg": PNG}
+    rows = ingested(put(tmp_path / "raw", {f"Tufts [2022]/{path}": data for path, data in files.items()}), "tufts")
+    assert rows["status"].to_dict() == {
+        "Tufts [2022]/Radiographs/1.JPG": "kept",
+        "Tufts [2022]/Segmentation/teeth_mask/1.jpg": "beside",
+    }
+
+
+def test_of_a_catalogued_source_in_an_order_of_its_own_every_image_counts(tmp_path: Path):
+    rows = ingested(put(tmp_path / "raw", {"1.png": PNG, "more/2.jpg": PNG, "notes.txt": b"x"}), "tufts")
+    assert rows["status"].to_dict() == {"1.png": "kept", "more/2.jpg": "kept", "notes.txt": "beside"}
 
 
 def test_sizes_at_the_limits_are_kept(tmp_path: Path):
