@@ -11,7 +11,7 @@ from panodiff.harmonize.source import Task, harmonize_source
 from panodiff.harmonize.split import split_corpus
 from panodiff.images import Grey
 from panodiff.manifest import read_manifest
-from panodiff.params import IngestParams, Params
+from panodiff.params import IngestParams, Params, SplitParams
 from panodiff.params_file import load_params
 from panodiff.sources.ingest import ingest
 
@@ -23,7 +23,11 @@ def data_params(**changes: Any) -> Params:
     """The parameters of params.yaml for 64×128 and 32×64 pixels and small files; `changes` are sections."""
     params = _published()
     sizes = {"high_size": (64, 128), "low_size": (32, 64)}
-    small = {"ingest": INGEST, "harmonize": params.harmonize.model_copy(update=sizes)}
+    small = {
+        "ingest": INGEST,
+        "harmonize": params.harmonize.model_copy(update=sizes),
+        "split": SplitParams(val=0.3, test=0.3),  # of few groups none must be empty
+    }
     return params.model_copy(update=small | changes)
 
 
@@ -36,12 +40,16 @@ def margins(top: float = 0, left: float = 0, bottom: float = 0, right: float = 0
     return {"top": top, "left": left, "bottom": bottom, "right": right}
 
 
+def never_stop() -> None:
+    """For work that a stage would interrupt when it is asked to stop."""
+
+
 def run_source(source: str, raw: Path, work: Path, params: Params) -> pd.DataFrame:
     """The rows of `raw` after ingestion and harmonization; the images are in `work/harmonized/<source>`."""
     found, out = work / "ingested" / f"{source}.csv", work / "harmonized" / source
-    ingest(source, raw, params.ingest, found)
+    ingest(source, raw, params.ingest, found, never_stop)
     settings = params.source[source] if source in params.source else params.source["adld"]
-    harmonize_source(Task(raw=raw, out=out, source=settings, target=params.harmonize), found, str(out))
+    harmonize_source(Task(raw=raw, out=out, source=settings, target=params.harmonize), found, str(out), never_stop)
     return read_manifest(out / "rows.csv")
 
 

@@ -24,8 +24,10 @@ def steps(folder: Path) -> list[int]:
     return sorted(int(path.stem.removeprefix("step-")) for path in folder.glob("*"))
 
 
-def spoil(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:-1])
+def spoil(path: Path, damage: str = "torn") -> None:
+    content = path.read_bytes()
+    flipped = content[:-9] + bytes([content[-9] ^ 1]) + content[-8:]
+    path.write_bytes({"torn": content[:-1], "flipped": flipped, "empty": b""}[damage])
 
 
 def test_the_newest_two_states_are_kept_and_the_newest_is_loaded(tmp_path: Path):
@@ -43,10 +45,11 @@ def test_without_a_state_there_is_none(tmp_path: Path):
     assert load_newest_state(tmp_path / "nothing", CPU) is None
 
 
-def test_a_torn_state_gives_way_to_the_one_before(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+@pytest.mark.parametrize("damage", ["torn", "flipped", "empty"])
+def test_a_damaged_state_gives_way_to_the_one_before(tmp_path: Path, damage: str, capsys: pytest.CaptureFixture[str]):
     for step in (10, 20):
         save_state(tmp_path, step, {"step": step})
-    spoil(tmp_path / "step-000000020.state")
+    spoil(tmp_path / "step-000000020.state", damage)
     state = load_newest_state(tmp_path, CPU)
     assert state == {"step": 10}
     assert "step-000000020.state is damaged" in capsys.readouterr().out

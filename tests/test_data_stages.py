@@ -61,7 +61,9 @@ def test_workers_end_with_the_process_that_started_them(tmp_path: Path):
     )
     environment = os.environ | {"PANODIFF_WORKERS": "2", "PYTHONPATH": str(Path(__file__).parents[1])}
     command = [sys.executable, str(tmp_path / "pool.py")]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as parent:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment
+    ) as parent:
         assert parent.stdout
         worker = int(parent.stdout.readline())
         assert worker != parent.pid

@@ -67,6 +67,7 @@ def project(tmp_path: Path) -> Path:
     shutil.copy(ROOT / "params.yaml", tmp_path)
     (tmp_path / "dvc.yaml").write_text(DVC_YAML)
     (tmp_path / "stages").mkdir()
+    (tmp_path / "stages" / "__init__.py").touch()
     (tmp_path / "stages" / "tiny.py").write_text(SCRIPT)
     (tmp_path / "data" / "in").mkdir(parents=True)
     (tmp_path / "data" / "in" / "a.txt").write_text("a")

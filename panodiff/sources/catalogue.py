@@ -1,6 +1,7 @@
 """What is known of the five public sources; elsewhere every image in a source's folder counts."""
 
 import fnmatch
+import glob
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
@@ -48,16 +49,28 @@ def is_radiograph(path: PurePosixPath, entry: SourceEntry | None) -> bool:
 def layout(source: str, paths: Iterable[PurePosixPath]) -> SourceEntry | None:
     """The catalogue's entry for `source`, where its globs tell radiographs from what lies beside them.
 
-    None for a source that is not in the catalogue, and for one of which somebody has put the images alone into one
-    flat folder: every image counts then.
+    Unpacking often leaves everything in one more folder: then the entry's globs begin with that. None for a source
+    that is not in the catalogue, and for one of which somebody has put the images alone into one flat folder: every
+    image counts then.
     """
     entry = read_catalogue().get(source)
     images = [path for path in paths if path.suffix.lower() in IMAGE_SUFFIXES]
-    is_flat = all(len(path.parts) == 1 for path in images)
-    return None if is_flat and not any(is_radiograph(path, entry) for path in images) else entry
+    if entry is None:
+        return None
+    above = {path.parts[:start] for path in images for start in range(len(path.parts)) if _lies_at(path, start, entry)}
+    if not above:
+        return None if all(len(path.parts) == 1 for path in images) else entry
+    least = min(map(len, above))  # deeper ones are other folders of the same set: masks beside flat images
+    folders = ["/".join([*map(glob.escape, parts), ""]) for parts in sorted(above) if len(parts) == least]
+    globs = tuple(folder + pattern for folder in folders for pattern in entry.images)
+    return entry.model_copy(update={"images": globs})
+
+
+def _lies_at(path: PurePosixPath, start: int, entry: SourceEntry) -> bool:
+    return is_radiograph(PurePosixPath(*path.parts[start:]), entry)
 
 
 def _matches(path: PurePosixPath, pattern: str) -> bool:
-    """Part by part, so that `*` never reaches into another folder; further folders may stand above the pattern's."""
+    """Part by part, so that `*` never reaches into a deeper folder."""
     parts, wanted = path.as_posix().lower().split("/"), pattern.lower().split("/")
-    return len(parts) >= len(wanted) and all(map(fnmatch.fnmatchcase, parts[-len(wanted) :], wanted))
+    return len(parts) == len(wanted) and all(map(fnmatch.fnmatchcase, parts, wanted))

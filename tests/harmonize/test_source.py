@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from corpora import INGEST, data_params, margins, picture, run_source
+from corpora import INGEST, data_params, margins, never_stop, picture, run_source
 from PIL import Image
 
 from panodiff import launch
@@ -87,10 +87,10 @@ def test_margins_that_leave_nothing_reject_the_file_with_the_reason(raw: Path, t
 
 def test_a_file_that_is_gone_since_ingestion_is_rejected_not_lost(raw: Path, tmp_path: Path):
     params = data_params()
-    ingest("mine", raw, INGEST, tmp_path / "mine.csv")
+    ingest("mine", raw, INGEST, tmp_path / "mine.csv", never_stop)
     (raw / "1.png").unlink()
     task = Task(raw=raw, out=tmp_path / "out", source=settings(), target=params.harmonize)
-    harmonize_source(task, tmp_path / "mine.csv", "final")
+    harmonize_source(task, tmp_path / "mine.csv", "final", never_stop)
     row = read_manifest(tmp_path / "out" / "rows.csv").set_index("path").loc["1.png"]
     assert (row["status"], row["reason"]) == ("rejected", "cannot be read: No such file or directory")
 
@@ -103,14 +103,14 @@ def test_a_source_of_rejected_files_only_leaves_their_rows(tmp_path: Path):
 
 
 def test_the_number_of_workers_changes_nothing(raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    ingest("mine", raw, INGEST, tmp_path / "mine.csv")
+    ingest("mine", raw, INGEST, tmp_path / "mine.csv", never_stop)
     contents = []
     for workers in ("1", "2"):
         monkeypatch.setenv("PANODIFF_WORKERS", workers)
         monkeypatch.setattr(launch, "ALONE_S", 0)
         out = tmp_path / workers
         task = Task(raw=raw, out=out, source=settings(), target=data_params().harmonize)
-        harmonize_source(task, tmp_path / "mine.csv", "final")
+        harmonize_source(task, tmp_path / "mine.csv", "final", never_stop)
         contents.append({file.relative_to(out): file.read_bytes() for file in out.rglob("*") if file.is_file()})
     assert contents[0] == contents[1]
     assert len(contents[0]) == 2 * len(ODD_NAMES) + 3

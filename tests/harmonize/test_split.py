@@ -67,6 +67,9 @@ def test_no_group_is_in_two_splits(corpus: Corpus):
     assert kept.groupby("group")["split"].nunique().eq(1).all()
 
 
+OTHERS = {number: picture(number, 32, 64) for number in range(100, 130)}  # so that no split is empty
+
+
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=12, deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 6), st.integers(0, 4), st.booleans()), min_size=2, max_size=24),
@@ -77,6 +80,9 @@ def test_copies_of_any_radiographs_are_never_parted(tmp_path: Path, copies: list
     for number, (patient, darker, mirrored) in enumerate(copies):
         image = (picture(patient, 32, 64) * (1 - darker / 20)).astype(np.uint8)
         write_grey(folder / f"{number}.png", image[:, ::-1].copy() if mirrored else image)
+    copies = copies + [(patient, 0, False) for patient in OTHERS]
+    for number, image in enumerate(OTHERS.values(), len(copies) - len(OTHERS)):
+        write_grey(folder / f"{number}.png", image)
     rows = pd.DataFrame({"id": [f"mine-{number}" for number in range(len(copies))], "source": "mine", "status": "kept"})
     rows["pixel_sha256"] = [str(copy) for copy in copies]
     rows["low_path"] = [str(folder / f"{number}.png") for number in range(len(copies))]
@@ -98,7 +104,7 @@ UNCHANGED = ["source", "path", "status", "reason", "group", "split"]
 def test_one_more_source_moves_no_image_of_the_others(corpus: Corpus, tmp_path: Path):
     params = data_params()
     whole = corpus.rows.set_index("id")
-    for count in (1, 4):
+    for count in (3, 4):
         few = params.model_copy(update={"sources": params.sources[:count]})
         split_corpus(few, corpus.work / "harmonized", tmp_path / "few", tmp_path / "few.json")
         before = pd.read_csv(tmp_path / "few" / "corpus.csv", index_col="id")
@@ -138,14 +144,26 @@ def test_a_source_with_copies_of_the_others_moves_none_of_them_and_its_exact_cop
 
 
 def test_the_order_of_sources_decides_which_copy_is_kept(tmp_path: Path):
-    for source in ("one", "two"):
+    for source, own in (("one", 200), ("two", 300)):
         (tmp_path / source).mkdir()
-        Image.fromarray(picture(1)).save(tmp_path / source / "1.png")
+        for number in (1, *range(own, own + 12)):
+            Image.fromarray(picture(number)).save(tmp_path / source / f"{number}.png")
         run_source(source, tmp_path / source, tmp_path / "work", data_params())
     for sources in (("one", "two"), ("two", "one")):
         rows = run_split(data_params(sources=sources), tmp_path / "work")
-        assert rows["source"].tolist() == list(sources)
-        assert rows["status"].tolist() == ["kept", "duplicate"]
+        both = rows[rows["path"] == "1.png"]
+        assert both["source"].tolist() == list(sources)
+        assert both["status"].tolist() == ["kept", "duplicate"]
+        assert (rows["status"] == "duplicate").sum() == 1
+
+
+def test_a_split_that_got_no_radiograph_is_refused_with_what_to_change(tmp_path: Path):
+    (tmp_path / "raw").mkdir()
+    Image.fromarray(picture(1)).save(tmp_path / "raw" / "1.png")
+    run_source("mine", tmp_path / "raw", tmp_path / "work", data_params())
+    with pytest.raises(ValueError, match=r"no radiograph fell to \w+, \w+ among 1: add .* or raise split.val"):
+        run_split(data_params(sources=("mine",)), tmp_path / "work")
+    assert not (tmp_path / "work" / "manifest").exists()
 
 
 def test_the_split_depends_on_the_name_and_the_seed_alone(corpus: Corpus):

@@ -44,6 +44,7 @@ def test_the_globs_pick_exactly_the_radiographs_of_the_real_layout(phantoms: Pat
         ("tufts", "Segmentation/teeth_mask/7.jpg", False),
         ("adld", "image_7.PNG", True),
         ("adld", "masks/image_7.png", False),
+        ("adld", "folder.png/image_7.png", False),
         ("adld", "._image_7.png", False),
         ("dentex", "training_data/quadrant/xrays/train_7.png", True),
         ("dentex", "training_data/quadrant/train_7.png", False),

@@ -162,6 +162,11 @@ def test_a_truncated_file_is_damaged_wherever_it_ends(tmp_path: Path, kind: str)
         assert reason(tmp_path, data[: len(data) * tenth // 10]).startswith(("damaged: ", "not an image"))
 
 
+def test_files_damaged_in_the_same_way_have_the_same_reason(tmp_path: Path):
+    data = encoded(GREY, "JPEG")
+    assert reason(tmp_path, data[: len(data) // 2]) == reason(tmp_path, data[: len(data) // 2 + 9])
+
+
 def test_an_empty_file_and_one_of_text_have_their_own_reasons(tmp_path: Path):
     assert reason(tmp_path, b"") == "empty file"
     assert reason(tmp_path, b"404: Not Found\n") == "not an image that can be read"
@@ -206,7 +211,7 @@ def little_memory() -> Iterator[None]:
 
 
 def test_too_many_pixels_are_refused_before_decoding_and_memory_stays_small(tmp_path: Path):
-    too_large = f"larger than ingest.max_pixels ({LIMIT}): 40000×40000"
+    too_large = f"larger than ingest.max_pixels ({LIMIT})"
     with little_memory():
         assert reason(tmp_path, png_header(40000, 40000)) == too_large
         with (tmp_path / "file.png").open("r+b") as file:
@@ -219,7 +224,7 @@ def test_too_many_pixels_are_refused_before_decoding_and_memory_stays_small(tmp_
 def test_the_limit_is_the_last_size_that_passes(tmp_path: Path):
     (tmp_path / "file.png").write_bytes(encoded(GREY, "PNG"))
     assert decode(tmp_path / "file.png", max_pixels=GREY.size).image.shape == GREY.shape
-    with pytest.raises(UnusableError, match=r"larger than ingest.max_pixels \(3199\): 40×80"):
+    with pytest.raises(UnusableError, match=r"larger than ingest.max_pixels \(3199\)"):
         decode(tmp_path / "file.png", max_pixels=GREY.size - 1)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from corpora import INGEST, picture
+from corpora import INGEST, never_stop, picture
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -17,6 +17,7 @@ from test_decoding import encoded, png_header
 from panodiff import launch
 from panodiff.manifest import read_manifest
 from panodiff.sources.ingest import find_files, ingest
+from panodiff.stage import Stopped
 
 GREY = picture(1, 40, 80)
 PNG = encoded(GREY, "PNG")
@@ -38,7 +39,7 @@ def put(folder: Path, files: dict[str, bytes]) -> Path:
 def ingested(folder: Path, source: str = "mine") -> pd.DataFrame:
     """The rows by path."""
     out = folder.parent / f"{folder.name}.csv"
-    ingest(source, folder, INGEST, out)
+    ingest(source, folder, INGEST, out, never_stop)
     return read_manifest(out).set_index("path")
 
 
@@ -75,7 +76,7 @@ REASONS = {
     "empty.png": "empty file",
     "text.png": "not an image that can be read",
     "one pixel.png": "smaller than ingest.min_size (16×32)",
-    "bomb.png": "larger than ingest.max_pixels (10000000): 40000×40000",
+    "bomb.png": "larger than ingest.max_pixels (10000000)",
     "dangling.png": "a link to nothing",
     "itself.png": "a link to nothing",
     "loop": "a link to a folder, not entered",
@@ -174,10 +175,10 @@ def test_raw_files_are_only_read(hostile: Path):
 
 
 def test_the_number_of_workers_changes_nothing(hostile: Path, monkeypatch: pytest.MonkeyPatch):
-    ingest("mine", hostile, INGEST, hostile.parent / "one.csv")
+    ingest("mine", hostile, INGEST, hostile.parent / "one.csv", never_stop)
     monkeypatch.setenv("PANODIFF_WORKERS", "2")
     monkeypatch.setattr(launch, "ALONE_S", 0)
-    ingest("mine", hostile, INGEST, hostile.parent / "two.csv")
+    ingest("mine", hostile, INGEST, hostile.parent / "two.csv", never_stop)
     assert (hostile.parent / "two.csv").read_bytes() == (hostile.parent / "one.csv").read_bytes()
 
 
@@ -228,9 +229,36 @@ def test_one_more_folder_around_a_catalogued_source_makes_no_mask_a_radiograph(t
     }
 
 
-def test_of_a_catalogued_source_in_an_order_of_its_own_every_image_counts(tmp_path: Path):
-    rows = ingested(put(tmp_path / "raw", {"1.png": PNG, "more/2.jpg": PNG, "notes.txt": b"x"}), "tufts")
-    assert rows["status"].to_dict() == {"1.png": "kept", "more/2.jpg": "kept", "notes.txt": "beside"}
+def test_folders_below_the_flat_folder_of_a_catalogued_source_hold_no_radiographs(tmp_path: Path):
+    for number, above in enumerate(("", "ADLD/")):
+        files = {f"{above}image_1.png": PNG, f"{above}masks/image_1.png": PNG}
+        rows = ingested(put(tmp_path / str(number), files), "adld")
+        assert rows["status"].tolist() == ["kept", "beside"]
+
+
+def test_of_a_catalogued_source_in_one_flat_folder_every_image_counts(tmp_path: Path):
+    rows = ingested(put(tmp_path / "raw", {"1.png": PNG, "2.jpg": PNG, "notes.txt": b"x"}), "tufts")
+    assert rows["status"].to_dict() == {"1.png": "kept", "2.jpg": "kept", "notes.txt": "beside"}
+
+
+def test_a_catalogued_source_in_folders_that_nobody_knows_is_refused(tmp_path: Path):
+    with pytest.raises(ValueError, match=r"of tufts: it must hold Radiographs/\*.jpg"):
+        ingested(put(tmp_path / "raw", {"1.png": PNG, "more/2.jpg": PNG}), "tufts")
+
+
+def test_the_work_ends_when_it_is_asked_to_stop(tmp_path: Path):
+    put(tmp_path / "raw", {f"{number}.png": PNG for number in range(9)})
+    asked = []
+
+    def stop_at_the_third() -> None:
+        asked.append(1)
+        if len(asked) == 3:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        ingest("mine", tmp_path / "raw", INGEST, tmp_path / "raw.csv", stop_at_the_third)
+    assert len(asked) == 3
+    assert not (tmp_path / "raw.csv").exists()
 
 
 def test_sizes_at_the_limits_are_kept(tmp_path: Path):
