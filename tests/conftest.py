@@ -29,5 +29,5 @@ def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from panodiff.sources.phantom import write_phantoms  # noqa: PLC0415
 
     folder = tmp_path_factory.mktemp("phantoms")
-    write_phantoms(folder, seed=1, num_patients=4, scale=0.1, num_workers=1)
+    write_phantoms(folder, seed=1, num_patients=4, scale=0.1)
     return folder

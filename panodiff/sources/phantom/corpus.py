@@ -1,15 +1,13 @@
 """A corpus of phantoms in the five sources' real layouts, with the repeats and broken files that real sets have."""
 
-import concurrent.futures
 import dataclasses
 import json
-import multiprocessing
-import os
 import pathlib
 
 import cv2
 import numpy as np
 
+from panodiff import launch
 from panodiff.progress import track
 from panodiff.randomness import numpy_generator
 from panodiff.sources.phantom.devices import DEVICES
@@ -62,30 +60,26 @@ class Task:
     files: tuple[File, ...]
 
 
-def write_phantoms(
-    out: pathlib.Path, *, seed: int, num_patients: int, scale: float, num_workers: int | None = None
-) -> None:
+def write_phantoms(out: pathlib.Path, *, seed: int, num_patients: int, scale: float) -> None:
     """Writes `out/<source>/…` for the five sources, and what is true about every radiograph into `out/truth.json`.
 
-    The same arguments give the same bytes in every file, whatever `num_workers` is. `truth.json` holds, by source and
-    path (relative to the source's folder): `patient`, `copy_of` (a path of that source or null), `copy_kind` (exact,
-    recompressed, resized, brightness, cropped, mirrored or null), `broken` (empty, truncated, text, wrong extension
-    or null) and, for originals, `truth` as `draw_phantom` gives it. Files that it does not name are masks and labels.
+    The same arguments give the same bytes in every file, whatever the number of processes. `truth.json` holds, by
+    source and path (relative to the source's folder): `patient`, `copy_of` (a path of that source or null),
+    `copy_kind` (exact, recompressed, resized, brightness, cropped, mirrored or null), `broken` (empty, truncated,
+    text, wrong extension or null) and, for originals, `truth` as `draw_phantom` gives it. Files that it does not
+    name are masks and labels.
 
     Args:
         out: an empty or new folder.
         seed: of everything drawn.
         num_patients: distinct patients in each source.
         scale: of the written pictures, relative to the machines' native sizes.
-        num_workers: processes; the CPUs that this process may use by default.
     """
     tasks = [task for source in DEVICES for task in plan(out / source, source, seed, num_patients, scale)]
-    workers = num_workers or len(os.sched_getaffinity(0))
     truth: dict[str, dict[str, dict]] = {source: {} for source in DEVICES}
-    with concurrent.futures.ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
-        results = pool.map(write_patient, tasks, chunksize=4)
-        for task, records in zip(tasks, track(results, len(tasks), "drawing phantoms", unit="patient"), strict=True):
-            truth[task.source].update(records)
+    results = track(launch.spread(write_patient, tasks), len(tasks), "drawing phantoms", unit="patient")
+    for task, records in zip(tasks, results, strict=True):
+        truth[task.source].update(records)
     write_collection_labels(out, truth)
     write_json(out / "truth.json", truth)
 
