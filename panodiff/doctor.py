@@ -209,7 +209,7 @@ def _existing(folder: Path) -> Path:
 def check_scratch(scratch: Path) -> Iterator[Check]:
     """Unfinished work that lies about, and how to go on with it or drop it."""
     stages = sorted(path for path in scratch.glob("*") if path.is_dir())
-    unfinished = {stage: [path for path in stage.iterdir() if path.is_dir()] for stage in stages}
+    unfinished = {stage: [path for path in stage.iterdir() if path.is_dir() and not path.suffix] for stage in stages}
     for stage, runs in unfinished.items():
         if runs:
             used = size(sum(file.stat().st_size for run in runs for file in list_files(run)))

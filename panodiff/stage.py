@@ -189,9 +189,32 @@ def _start(name: str, before: Callable[[Params], None] | None) -> tuple[Stage, I
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stage.request_stop)
     if launch.rank() == 0:
+        _tidy(stage.scratch)
         shutil.rmtree(stage.scratch / "outs", ignore_errors=True)  # half-written ones of a run that was killed
         _count_start(stage)
     return stage, lock
+
+
+def _finished(scratch: Path) -> Path:
+    return scratch.with_suffix(".finished")
+
+
+def _tidy(scratch: Path) -> None:
+    """Remove what finished stages left, since dvc has recorded them by now, all but this one's own.
+
+    If dvc was killed before it could record a stage, the same work is asked for again: its state is taken back, and
+    the stage ends as soon as it has loaded it.
+    """
+    own = _finished(scratch)
+    for finished in SCRATCH.glob("*/*.finished"):
+        if finished != own:
+            shutil.rmtree(finished.replace(finished.with_suffix(".removed")), ignore_errors=True)
+    for removed in SCRATCH.glob("*/*.removed"):  # of a process that was killed while it removed them
+        shutil.rmtree(removed, ignore_errors=True)
+    if own.is_dir() and not any(scratch.iterdir()):
+        scratch.rmdir()
+        own.replace(scratch)
+    shutil.rmtree(own, ignore_errors=True)
 
 
 def _lock(name: str) -> IO[str]:
@@ -234,10 +257,7 @@ def _finish(stage: Stage, started: datetime) -> None:
         move_whole(stage.out(out), Path(out))
     starts = (stage.scratch / "starts").read_text(encoding="utf-8").split()
     write_json(Path(record), _record(stage, started, starts, outputs))
-    finished = stage.scratch.with_suffix(".finished")
-    shutil.rmtree(finished, ignore_errors=True)
-    stage.scratch.replace(finished)  # in one step: no later run must take what half a deletion leaves for state
-    shutil.rmtree(finished)
+    stage.scratch.replace(_finished(stage.scratch))
 
 
 def _record(stage: Stage, started: datetime, starts: list[str], outputs: dict[str, Fingerprint]) -> dict[str, Any]:

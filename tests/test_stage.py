@@ -127,13 +127,32 @@ def products(project: Path) -> list[str]:
 ALL_PRODUCTS = ["data/out/copy.txt", "data/out/seed.txt", "metrics/provenance/tiny.json", "metrics/tiny.json"]
 
 
-def test_outputs_appear_whole_at_the_end_and_the_scratch_folder_goes(project: Path):
+def test_outputs_appear_whole_at_the_end(project: Path):
     with started(project) as process:
         assert products(project) == []
         assert finish(project, process) == (0, "")
     assert products(project) == ALL_PRODUCTS
-    assert [path.name for path in (project / ".scratch" / "tiny").iterdir()] == ["lock-0"]
+    assert scratch(project).suffix == ".finished"
     assert not list(project.rglob("*.partial"))
+
+
+def test_a_finished_stage_that_dvc_could_not_record_ends_from_its_last_state(project: Path):
+    with started(project) as process:
+        assert process.stdout
+        while "at 5" not in process.stdout.readline():
+            pass
+        assert finish(project, process) == (0, "")
+    counted = int((scratch(project) / "count").read_text())
+    again = run_to_end(project)
+    assert again.stdout.startswith(f"at {counted}\n")
+    assert products(project) == ALL_PRODUCTS
+
+
+def test_the_state_of_a_finished_stage_goes_when_the_next_stage_starts(project: Path):
+    other = project / ".scratch" / "other" / "0123456789abcdef.finished"
+    other.mkdir(parents=True)
+    assert run_to_end(project).returncode == 0
+    assert not other.exists()
 
 
 def test_outputs_replace_those_of_an_earlier_run_whole(project: Path):

@@ -43,4 +43,11 @@ def _gather(folders: list[Path], out: Path) -> None:
     out.mkdir(parents=True)
     for folder in folders:
         for path in sorted(folder.iterdir()):
-            (out / path.name).hardlink_to(path)
+            _link_or_copy(path, out / path.name)
+
+
+def _link_or_copy(source: Path, target: Path) -> None:
+    try:
+        target.hardlink_to(source)
+    except OSError:  # a file system without hard links
+        shutil.copyfile(source, target)
