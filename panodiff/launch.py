@@ -27,9 +27,10 @@ ALONE_S = 1.0  # about what other processes take to start: work that ends sooner
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-# Threads that spin while they wait for each other bring a machine that is shared with other work to a crawl (measured:
-# 30 times slower on 2 cores beside one other process). Read when PyTorch is imported, which is after this module.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# GNU OpenMP lets threads that wait for each other spin for milliseconds, which brings a machine that is shared with
+# other work to a crawl (measured: 30 times slower on 2 cores beside one other process); not to spin at all costs a
+# third of the speed on an idle one. Some microseconds of it cost little on either. Read when PyTorch is imported, later.
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 
 def whole_number(variable: str, default: int) -> int:

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # beside other work two that wait for each other are slower
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ["DVC_NO_ANALYTICS"] = "1"
 os.environ["DVC_SITE_CACHE_DIR"] = tempfile.mkdtemp(prefix="dvc-site-cache-")
 
