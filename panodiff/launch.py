@@ -29,7 +29,7 @@ Result = TypeVar("Result")
 
 # GNU OpenMP lets threads that wait for each other spin for milliseconds, which brings a machine that is shared with
 # other work to a crawl (measured: 30 times slower on 2 cores beside one other process); not to spin at all costs a
-# third of the speed on an idle one. Some microseconds of it cost little on either. Read when PyTorch is imported, later.
+# third of the speed on an idle one. Microseconds of it cost little on either. Read when PyTorch is imported, later.
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 
