@@ -355,7 +355,7 @@ def test_the_death_of_the_parent_reaches_the_processes_of_torchrun(project: Path
     pids, counts = [], 0
     for line in parent.stdout:
         pids += [int(line)] if line.strip().isdigit() else []
-        counts += line.startswith("at 5")
+        counts += line == "at 5\n"
         if len(pids) == 3 and counts == 2:
             break
     parent.kill()

@@ -14,13 +14,16 @@ TINY: dict[str, Any] = {  # laid over profiles.smoke: everything is there, littl
     "encoder": {"training": {"num_steps": 30, "batch_size": 16, "warmup_steps": 5, "log_every": 5}},
     "diffusion": {
         "network": {"widths": [16, 32, 32, 32], "attention": [False, False, True], "patch_size": 2},
-        "training": {"num_steps": 60, "batch_size": 8, "warmup_steps": 5, "ema_decay": 0.9, "log_every": 5},
+        "training": {
+            "num_steps": 80,
+            "batch_size": 8,
+            "learning_rate": 4.0e-3,
+            "warmup_steps": 5,
+            "ema_decay": 0.9,
+            "log_every": 5,
+        },
     },
-    "superres": {
-        "network": {"embed_dim": 32, "depths": [1], "num_heads": [2], "num_feat": 8, "window_size": 8},
-        "crop_size": 32,
-        "training": {"num_steps": 40, "batch_size": 2, "warmup_steps": 5, "log_every": 5},
-    },
+    "superres": {"training": {"num_steps": 60, "warmup_steps": 5, "log_every": 5}},
     "sample": {"num_images": 12, "num_inference_steps": 5, "batch_size": 4, "shard_size": 4},
     "upscale": {"batch_size": 2, "shard_size": 4},
     "evaluate": {"kid_subsets": 5, "kid_subset_size": 8},
