@@ -34,7 +34,7 @@ def train_diffusion(stage: Stage, *, images: ImageStore, held_out: ImageStore, m
     write_csv(metrics / "milestones.csv", training.milestones[0], training.milestones)
     rows = [read_grey(path) for path in sorted(previews.glob("step-*.png"))]
     write_grey(metrics / "progress.png", tile(rows, 1))
-    figure, table = forward_process(objective.scheduler, images[0], seed)
+    figure, table = forward_process(objective.scheduler, np.array(images[0]), seed)
     write_grey(metrics / "forward.png", figure)
     write_csv(metrics / "forward.csv", table[0], table)
 
