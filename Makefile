@@ -25,6 +25,7 @@ $(READY): requirements.lock pyproject.toml
 	@touch $@
 
 repro: setup ## run the whole pipeline of the active profile and print its results
+	@panodiff doctor --brief
 	@started=$$(date +%s); dvc repro && panodiff summary --since $$started
 
 test: setup ## run all tests, one whole pipeline run among them

@@ -28,6 +28,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
     doctor = commands.add_parser("doctor", help="say what is missing or odd on this machine, and what mends it")
+    doctor.add_argument("--brief", action="store_true", help="say nothing but problems")
     doctor.set_defaults(run=_doctor)
 
     summary = commands.add_parser("summary", help="print the headline numbers and where the report is")
@@ -52,10 +53,12 @@ def _doctor(options: argparse.Namespace) -> int:
 
     checks = []
     for check in examine(Path()):
-        print(printed(check), flush=True)
+        if check.level == "problem" or not options.brief:
+            print(printed(check), flush=True)
         checks.append(check)
     problems = sum(check.level == "problem" for check in checks)
-    print(f"\n{problems} problem{'s' if problems != 1 else ''}" if problems else "\nNothing stands in the way.")
+    if problems or not options.brief:
+        print(f"\n{problems} problem{'s' if problems != 1 else ''}" if problems else "\nNothing stands in the way.")
     return EXIT_PROBLEM if problems else 0
 
 

@@ -161,3 +161,14 @@ def test_the_doctor_ends_with_1_where_something_is_missing(project: Path, capsys
     (project / ".dvc/config").touch()
     assert main(["doctor"]) == 0
     assert "Nothing stands in the way." in capsys.readouterr().out
+
+
+def test_the_brief_doctor_says_nothing_but_problems(project: Path, capsys: pytest.CaptureFixture[str]):
+    assert main(["doctor", "--brief"]) == 1
+    lines = [line for line in capsys.readouterr().out.splitlines() if line and not line.startswith(" ")]
+    assert lines
+    assert all(line.startswith("problem") or line == "1 problem" for line in lines)
+    (project / ".dvc").mkdir()
+    (project / ".dvc/config").touch()
+    assert main(["doctor", "--brief"]) == 0
+    assert capsys.readouterr().out == ""
