@@ -87,8 +87,9 @@ class WorkingCopy:
 
     def would_run(self, *arguments: str) -> set[str]:
         """The stages that `dvc repro` would run now."""
-        output = self.dvc("repro", "--dry", *arguments).stdout
-        return {line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")}
+        done = self.dvc("repro", "--dry", *arguments)
+        assert done.returncode == 0, done.stdout[-4000:]  # else nothing to run could be an error
+        return {line.split("'")[1] for line in done.stdout.splitlines() if line.startswith("Running stage")}
 
     def lock(self) -> dict[str, str]:
         """Output path → md5, of all stages in dvc.lock."""
