@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -343,30 +343,35 @@ def test_the_death_of_the_parent_ends_the_stage_with_75_and_its_state_kept(proje
 def test_the_death_of_the_parent_reaches_the_processes_of_torchrun(project: Path):
     replace(project / "stages" / "tiny.py", 'run_stage(run, "tiny")', 'run_stage(run, "tiny", distributed=True)')
     start = "def run(stage):\n    import os; from panodiff.launch import start_torch\n    start_torch()\n"
-    start += "    print(os.getpid(), flush=True)"
+    start += "    (stage.scratch / f\"pid{os.environ['RANK']}\").write_text(str(os.getpid()))"
     replace(project / "stages" / "tiny.py", "def run(stage):", start)
     replace(project / "stages" / "tiny.py", 'stage.scratch / "count"', "stage.scratch / f\"count{os.environ['RANK']}\"")
     code = f"import subprocess, time; print(subprocess.Popen({COMMAND!r}).pid, flush=True); time.sleep(600)"
     environment = os.environ | {"PANODIFF_NPROC": "2", "CUDA_VISIBLE_DEVICES": ""}
-    parent = subprocess.Popen(
-        [sys.executable, "-c", code], cwd=project, env=environment, stdout=subprocess.PIPE, text=True
-    )
-    assert parent.stdout
-    pids, counts = [], 0
-    for line in parent.stdout:
-        pids += [int(line)] if line.strip().isdigit() else []
-        counts += line == "at 5\n"
-        if len(pids) == 3 and counts == 2:
-            break
+    with (project / "log").open("w") as log:
+        parent = subprocess.Popen([sys.executable, "-c", code], cwd=project, env=environment, stdout=log)
+    assert within(120, lambda: all(number_in(project, f"count{rank}") >= 5 for rank in range(2)))
+    pids = [int((project / "log").read_text().split()[0]), *(number_in(project, f"pid{rank}") for rank in range(2))]
+    assert all(map(is_running, pids))
     parent.kill()
     parent.wait()
-    deadline = time.monotonic() + 60
-    while any(map(is_running, pids)) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert len(pids) == 3
-    assert not [pid for pid in pids if is_running(pid)]
-    assert int((scratch(project) / "count0").read_text()) >= 5
+    assert within(60, lambda: not any(map(is_running, pids)))
+    assert number_in(project, "count0") >= 5
     assert products(project) == []
+
+
+def number_in(project: Path, name: str) -> int:
+    """What a process wrote to this file of the scratch folder, -1 before it did."""
+    found = [path.read_text() for path in (project / ".scratch").glob(f"tiny/*/{name}")]
+    return int(found[0]) if found and found[0] else -1
+
+
+def within(seconds: float, holds: Callable[[], bool]) -> bool:
+    """Wait until it holds; False where it does not in this time."""
+    deadline = time.monotonic() + seconds
+    while not holds() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return holds()
 
 
 def is_running(pid: int) -> bool:
