@@ -9,7 +9,7 @@ from panodiff.stage import Stage, run_stage
 
 def run(stage: Stage) -> None:
     """data/harmonized/<profile> → data/manifest, metrics/data.json."""
-    from panodiff.harmonize.split import split_corpus  # noqa: PLC0415
+    from panodiff.corpus.split import split_corpus  # noqa: PLC0415
 
     split_corpus(
         stage.params,

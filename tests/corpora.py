@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from panodiff.harmonize.source import Task, harmonize_source
-from panodiff.harmonize.split import split_corpus
+from panodiff.corpus.split import split_corpus
 from panodiff.images import Grey
 from panodiff.manifest import read_manifest
 from panodiff.params import IngestParams, Params, SplitParams
@@ -16,7 +16,7 @@ from panodiff.params_file import load_params
 from panodiff.sources.ingest import ingest
 
 ROOT = Path(__file__).parents[1]
-INGEST = IngestParams(max_pixels=10_000_000, min_size=(16, 32))
+INGEST = IngestParams(max_pixels=10_000_000, min_size=(16, 32), images={}, patient={})
 
 
 def data_params(**changes: Any) -> Params:
@@ -36,8 +36,8 @@ def _published() -> Params:
     return load_params(ROOT / "params.yaml")
 
 
-def margins(top: float = 0, left: float = 0, bottom: float = 0, right: float = 0) -> dict[str, float]:
-    return {"top": top, "left": left, "bottom": bottom, "right": right}
+def margins(top: float = 0, left: float = 0, bottom: float = 0, right: float = 0) -> dict[str, Any]:
+    return {"unit": "fraction", "top": top, "left": left, "bottom": bottom, "right": right}
 
 
 def never_stop() -> None:

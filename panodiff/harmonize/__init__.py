@@ -1,1 +1,1 @@
-"""From files of five devices to one corpus: same framing, same size, no repeats, no leaks between the splits."""
+"""From files of five devices to radiographs of one kind: same framing, same size, same greys."""

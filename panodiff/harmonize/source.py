@@ -14,6 +14,8 @@ from panodiff.params import HarmonizeParams, SourceParams
 from panodiff.progress import track
 from panodiff.sources.decoding import UnusableError, decode
 
+FIELDS = "fields.u8"  # exposed fields of the kept rows, in their order: uint8 (N, *FIELD_SIZE) without a header
+
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
@@ -34,25 +36,27 @@ def harmonize_source(task: Task, manifest: Path, final: str, check_stop: Callabl
     (task.out / "high").mkdir(parents=True)
     (task.out / "low").mkdir()
     done = launch.spread(partial(_harmonize_file, task=task), work)
-    for index, facts in zip(kept, track(done, len(work), f"harmonizing {final}"), strict=True):
-        check_stop()
-        for column, value in facts.items():
-            rows.at[index, column] = value
-        if rows.at[index, "status"] == "kept":
-            rows.at[index, "high_path"] = f"{final}/high/{names[index]}.png"
-            rows.at[index, "low_path"] = f"{final}/low/{names[index]}.png"
+    with (task.out / FIELDS).open("wb") as fields:
+        for index, (facts, field) in zip(kept, track(done, len(work), f"harmonizing {final}"), strict=True):
+            check_stop()
+            for column, value in facts.items():
+                rows.at[index, column] = value
+            if rows.at[index, "status"] == "kept":
+                rows.at[index, "high_path"] = f"{final}/high/{names[index]}.png"
+                rows.at[index, "low_path"] = f"{final}/low/{names[index]}.png"
+                fields.write(field)
     write_manifest(task.out / "rows.csv", rows)
 
 
-def _harmonize_file(named: tuple[str, str], *, task: Task) -> dict[str, Any]:
-    """Write both images of one file; the columns that this fills in its row."""
+def _harmonize_file(named: tuple[str, str], *, task: Task) -> tuple[dict[str, Any], bytes]:
+    """Write both images of one file; the columns that this fills in its row, and the field for FIELDS."""
     name, path = named
     try:
         image = decode(task.raw / path, max_pixels=2**62).image  # ingest has held it against the limit
         result = harmonize_image(image, task.source, task.target)
     except (UnusableError, ValueError) as error:
-        return {"status": "rejected", "reason": str(error)}
+        return {"status": "rejected", "reason": str(error)}, b""
     write_grey(task.out / "high" / f"{name}.png", result.high)
     write_grey(task.out / "low" / f"{name}.png", result.low)
     crop = {f"crop_{side}": value for side, value in asdict(result.crop).items()}
-    return crop | {"rotation_deg": 90 * task.source.quarter_turns}
+    return crop | {"rotation_deg": 90 * task.source.quarter_turns}, result.field.tobytes()

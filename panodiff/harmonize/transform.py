@@ -2,11 +2,14 @@
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from PIL import Image
 
 from panodiff.images import Grey, area_average
 from panodiff.params import HarmonizeParams, SourceParams
+
+FIELD_SIZE = (64, 128)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +28,7 @@ class Harmonized:
 
     high: Grey
     low: Grey
+    field: Grey  # FIELD_SIZE: the whole exposed field, squashed; copies in other frames have nearly the same one
     crop: Crop
 
 
@@ -38,14 +42,15 @@ def harmonize_image(image: Grey, source: SourceParams, target: HarmonizeParams) 
         ValueError: Nothing worth resizing is left within the margins.
     """
     upright = np.rot90(image, source.quarter_turns)
-    if source.invert:
+    if source.polarity == "invert":
         upright = 255 - upright
     crop = find_crop((upright.shape[0], upright.shape[1]), source, target)
     height, width = target.high_size
     cut = np.ascontiguousarray(upright[crop.top : crop.bottom, crop.left : crop.right])
     resized = Image.fromarray(cut).resize((width, height), Image.Resampling.LANCZOS)
     high = np.asarray(resized)
-    return Harmonized(high=high, low=area_average(high, target.scale), crop=crop)
+    field = cv2.resize(upright, FIELD_SIZE[::-1], interpolation=cv2.INTER_AREA)
+    return Harmonized(high=high, low=area_average(high, target.scale), field=field, crop=crop)
 
 
 def find_crop(size: tuple[int, int], source: SourceParams, target: HarmonizeParams) -> Crop:
@@ -55,9 +60,12 @@ def find_crop(size: tuple[int, int], source: SourceParams, target: HarmonizePara
         ValueError: Less than 16 pixels are left on a side.
     """
     height, width = size
-    margins = source.margins
-    top, bottom = round(height * margins.top), height - round(height * margins.bottom)
-    left, right = round(width * margins.left), width - round(width * margins.right)
+    top, left, bottom, right = 0, 0, height, width
+    if source.crop != "auto":
+        margins = source.crop
+        down, across = (height, width) if margins.unit == "fraction" else (1, 1)
+        top, bottom = round(down * margins.top), height - round(down * margins.bottom)
+        left, right = round(across * margins.left), width - round(across * margins.right)
     if target.aspect == "keep":
         ratio = target.high_size[1] / target.high_size[0]
         spare_width = max((right - left) - round((bottom - top) * ratio), 0)
@@ -65,5 +73,5 @@ def find_crop(size: tuple[int, int], source: SourceParams, target: HarmonizePara
         left, right = left + spare_width // 2, right - (spare_width - spare_width // 2)
         top, bottom = top + spare_height // 2, bottom - (spare_height - spare_height // 2)
     if min(bottom - top, right - left) < 16:
-        raise ValueError(f"only {bottom - top}×{right - left} pixels are left within source.<name>.margins")
+        raise ValueError(f"only {bottom - top}×{right - left} pixels are left within source.<name>.crop")
     return Crop(top=top, left=left, bottom=bottom, right=right)

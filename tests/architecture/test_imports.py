@@ -5,7 +5,18 @@ from pathlib import Path
 import pytest
 from walk import all_modules, imported_by, used_by
 
-ORDER = ("sources", "harmonize", "features", "diffusion", "superres", "sampling", "evaluation", "study", "report")
+ORDER = (
+    "sources",
+    "harmonize",
+    "corpus",
+    "features",
+    "diffusion",
+    "superres",
+    "sampling",
+    "evaluation",
+    "study",
+    "report",
+)
 EDGES = ("cli", "doctor", "summary")  # commands beside the pipeline: they may use any package, none uses them
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 # What surrounds the work and decides no output (see dvc.yaml).
-FRAME = {f"panodiff.{name}" for name in ("params", "params_file", "pipeline", "stage", "launch", "record")} | {
-    f"panodiff.{name}" for name in ("progress", "cli", "doctor", "summary")
-}
+FRAME = {
+    f"panodiff.{name}" for name in ("params", "params_data", "params_file", "pipeline", "stage", "launch", "record")
+} | {f"panodiff.{name}" for name in ("progress", "cli", "doctor", "summary")}
 
 
 def all_modules(root: Path = ROOT) -> dict[str, Path]:

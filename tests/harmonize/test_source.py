@@ -12,7 +12,7 @@ from panodiff import launch
 from panodiff.harmonize.source import Task, harmonize_source
 from panodiff.images import area_average, read_grey
 from panodiff.manifest import read_manifest
-from panodiff.params import Margins, SourceParams
+from panodiff.params_data import Margins, SourceParams
 from panodiff.sources.ingest import ingest
 
 ODD_NAMES = ["1.png", "line\nbreak, comma.png", "Ünïcode.png", os.fsdecode(b"caf\xe9.png"), "NA.png", 'quo"te\r.png']
@@ -36,7 +36,8 @@ def raw(tmp_path: Path) -> Path:
 
 
 def settings(*, quarter_turns: int = 0, invert: bool = False, **cut: float) -> SourceParams:
-    return SourceParams(margins=Margins(**margins(**cut)), quarter_turns=quarter_turns, invert=invert)
+    polarity = "invert" if invert else "keep"
+    return SourceParams(crop=Margins(**margins(**cut)), quarter_turns=quarter_turns, polarity=polarity, deskew=False)
 
 
 def with_settings(own: SourceParams) -> dict:
@@ -80,7 +81,7 @@ def test_margins_that_leave_nothing_reject_the_file_with_the_reason(raw: Path, t
     params = data_params(**with_settings(settings(left=0.4, right=0.4)))
     rows = run_source("mine", raw, tmp_path / "work", params).set_index("path")
     assert rows.at["small.png", "status"] == "rejected"
-    assert rows.at["small.png", "reason"] == "only 4×8 pixels are left within source.<name>.margins"
+    assert rows.at["small.png", "reason"] == "only 4×8 pixels are left within source.<name>.crop"
     assert rows.at["1.png", "status"] == "kept"
     assert not list((tmp_path / "work").rglob(f"{rows.at['small.png', 'id']}*"))
 

@@ -11,11 +11,12 @@ from PIL import Image
 from skimage.measure import block_reduce
 
 from panodiff.harmonize.transform import find_crop, harmonize_image
-from panodiff.params import HarmonizeParams, Margins, SourceParams
+from panodiff.params_data import HarmonizeParams, Margins, SourceParams
 
 
 def source(*, quarter_turns: int = 0, invert: bool = False, **cut: float) -> SourceParams:
-    return SourceParams(margins=Margins(**margins(**cut)), quarter_turns=quarter_turns, invert=invert)
+    polarity = "invert" if invert else "keep"
+    return SourceParams(crop=Margins(**margins(**cut)), quarter_turns=quarter_turns, polarity=polarity, deskew=False)
 
 
 def target(height: int = 64, width: int = 128, scale: int = 4, aspect: Any = "keep") -> HarmonizeParams:
@@ -118,6 +119,6 @@ def test_a_crop_stays_within_the_margins_and_has_the_aspect(size: tuple[int, int
 
 def test_margins_that_leave_too_little_are_refused_with_what_is_left():
     narrow = source(left=0.45, right=0.45)
-    with pytest.raises(ValueError, match=r"only 10×20 pixels are left within source\.<name>\.margins"):
+    with pytest.raises(ValueError, match=r"only 10×20 pixels are left within source\.<name>\.crop"):
         find_crop((100, 200), narrow, target())
     assert find_crop((100, 200), source(left=0.42, right=0.42), target()).bottom == 58  # 16×32

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from panodiff.harmonize.split import account, choose_split, split_corpus, split_of
+from panodiff.corpus.split import account, choose_split, split_corpus, split_of
 from panodiff.images import read_grey, write_grey
 from panodiff.manifest import write_manifest
 from panodiff.params import SplitParams

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse.csgraph import connected_components
 
-from panodiff.harmonize import duplicates
-from panodiff.harmonize.duplicates import NEAR_CORRELATION, SIGNATURE_SIZE, group_near, mark_duplicates, signature
+from panodiff.corpus import duplicates
+from panodiff.corpus.duplicates import NEAR_CORRELATION, SIGNATURE_SIZE, group_near, mark_duplicates, signature
 from panodiff.images import Grey
 
 LENGTH = SIGNATURE_SIZE[0] * SIGNATURE_SIZE[1]

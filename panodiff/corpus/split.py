@@ -9,7 +9,7 @@ import pandas as pd
 
 from panodiff import launch
 from panodiff.files import write_json
-from panodiff.harmonize.duplicates import group_near, mark_duplicates, signature
+from panodiff.corpus.duplicates import group_near, mark_duplicates, signature
 from panodiff.images import read_grey
 from panodiff.manifest import read_manifest, write_manifest
 from panodiff.params import Params, SplitParams
