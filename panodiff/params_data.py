@@ -6,7 +6,7 @@ What each value means, its unit and its source stand beside it in params.yaml.
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
 
 class _Scale:
@@ -46,6 +46,11 @@ class Margins(Section):
         return self
 
 
+# Told apart by hand, so that an error speaks of margins alone; tags in brackets are no keys of the file.
+Crop = Annotated[
+    Annotated[Literal["auto"], Tag("[auto]")] | Annotated[Margins, Tag("[margins]")],
+    Discriminator(lambda value: "[margins]" if isinstance(value, dict | Margins) else "[auto]"),
+]
 Percentile = Annotated[float, Field(ge=0, le=100)]
 
 
@@ -56,7 +61,7 @@ class SourceParams(Section):
     deskew: bool = True
     polarity: Literal["auto", "keep", "invert"] = "auto"
     window: tuple[Percentile, Percentile] = (0.1, 99.9)
-    crop: Literal["auto"] | Margins = "auto"
+    crop: Crop = "auto"
 
     @model_validator(mode="after")
     def _window_is_open(self) -> Self:

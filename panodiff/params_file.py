@@ -6,7 +6,7 @@ An error says where (the key's path in params.yaml), what must hold, and what ca
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -116,7 +116,7 @@ def _innermost(details: list[ErrorDetails]) -> list[ErrorDetails]:
 
 
 def _explain(detail: ErrorDetails, overlay: dict[str, Any], profile: str) -> str:
-    keys = [part for part in detail["loc"] if part != "[key]"]
+    keys = [part for part in detail["loc"] if not str(part).startswith("[")]  # what pydantic adds to the path
     node: Any = overlay
     for key in keys:  # the value stands in the overlay if the whole path does
         node = node.get(key) if isinstance(node, dict) and not isinstance(key, int) else node
@@ -136,8 +136,14 @@ def _known_keys(path: list[Any]) -> str:
     section: Any = Params
     for key in path:
         field = section.model_fields.get(key) if hasattr(section, "model_fields") else None
-        section = field.annotation if field else SourceParams
+        choices = [field.annotation, *_choices(field.annotation)] if field else [SourceParams]
+        section = next((choice for choice in choices if hasattr(choice, "model_fields")), section)
     return f"known here: {', '.join(sorted(section.model_fields))}"
+
+
+def _choices(annotation: Any) -> list[Any]:
+    """The types of a union, without what is annotated to them."""
+    return [getattr(choice, "__origin__", choice) for choice in get_args(annotation)]
 
 
 def _lines(path: Path, problems: list[str]) -> str:

@@ -8,12 +8,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from scipy.ndimage import gaussian_filter
+from skimage.measure import block_reduce
 from small import pictures
 
 from panodiff.images import (
     area_average,
     from_signed,
     from_unit,
+    lanczos,
     read_grey,
     read_text_chunks,
     tile,
@@ -87,3 +90,29 @@ def test_a_tiled_sheet_has_each_picture_in_its_place_and_white_between():
     assert (sheet[3] == 255).all()
     assert (sheet[:, 4] == 255).all()
     assert (sheet[4:, 5:] == 255).all()
+
+
+@pytest.mark.parametrize("factor", [2, 3, 4, 16])
+def test_an_area_average_is_the_mean_of_each_block_rounded_half_up(factor: int):
+    image = np.random.default_rng(factor).integers(0, 256, (5 * factor, 7 * factor), np.uint8)
+    image[:factor, :factor] = 255
+    means = block_reduce(image.astype(float), (factor, factor), np.mean)
+    assert np.array_equal(area_average(image, factor), np.floor(means + 0.5))
+
+
+@pytest.mark.parametrize("size", [(64, 128), (100, 333), (37, 50)])
+def test_lanczos_is_that_filter_in_floating_point_but_for_rounding(size: tuple[int, int]):
+    image = smooth(np.random.default_rng(1), (256, 512))
+    in_float = Image.fromarray(image.astype(np.float32)).resize(size[::-1], Image.Resampling.LANCZOS)
+    assert np.abs(lanczos(image, size) - np.asarray(in_float)).max() < 1.1
+    assert np.abs(lanczos(image, size).astype(int) - image.mean()).max() > 50  # there is something to compare
+
+
+def smooth(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
+    """A picture without the sharp edges at which a filter overshoots black and white."""
+    return (128 + 250 * gaussian_filter(rng.normal(size=size), 2)).clip(20, 235).astype(np.uint8)
+
+
+def test_lanczos_to_the_same_size_changes_nothing():
+    image = np.random.default_rng(2).integers(0, 256, (40, 60), np.uint8)
+    assert np.array_equal(lanczos(image, (40, 60)), image)

@@ -31,7 +31,7 @@ def field_paths(section: type[BaseModel], path: str = "") -> Iterator[str]:
 
 def leaf_paths(node: dict[str, Any], path: str = "") -> Iterator[str]:
     for key, value in node.items():
-        if isinstance(value, dict):
+        if isinstance(value, dict) and value:
             yield from leaf_paths(value, f"{path}{key}.")
         else:
             yield path + key
@@ -67,13 +67,19 @@ def test_every_profile_loads_and_differs_from_the_base_in_scale_only(tmp_path: P
     assert RAW["profiles"]["paper"] == {section: {} for section in RAW["profiles"]["paper"]}
 
 
+MARGINS = {"unit": "fraction", "top": 0.1, "left": 0.1, "bottom": 0.1, "right": 0.1}
 WRONG = {
     "misspelt key": ({"diffusion.training.learning_rat": 1.0}, "diffusion.training.learning_rat", "unknown key"),
     "misspelt section": ({"difusion": {}}, "difusion", "unknown key"),
-    "misspelt source key": ({"source.tufts.margins.topp": 0.1}, "source.tufts.margins.topp", "known here: bottom"),
+    "misspelt source key": ({"source.tufts.crops": "auto"}, "source.tufts.crops", "known here: crop"),
     "wrong type": ({"split.val": "a tenth"}, "split.val", "got 'a tenth'"),
     "text for a number": ({"diffusion.training.weight_decay": "1e-3"}, "diffusion.training.weight_decay", "'1e-3'"),
-    "number for a flag": ({"source.adld.invert": 1}, "source.adld.invert", "got 1"),
+    "number for a flag": ({"source.adld.deskew": 1}, "source.adld.deskew", "got 1"),
+    "margin of all": ({"source.adld.crop": MARGINS | {"top": 0.5}}, "source.adld.crop", "{'top': 0.5}"),
+    "half a pixel": ({"source.adld.crop": MARGINS | {"unit": "pixels", "left": 0.1}}, "source.adld.crop", "'left'"),
+    "misspelt crop": ({"source.adld.crop": "automatic"}, "source.adld.crop", "automatic"),
+    "misspelt margin": ({"source.adld.crop": MARGINS | {"topp": 0}}, "source.adld.crop.topp", "known here: bottom"),
+    "closed window": ({"source.adld.window": [50, 50]}, "source.adld", "[50.0, 50.0]"),
     "fraction of an image": ({"phantoms.num_patients": 2.5}, "phantoms.num_patients", "got 2.5"),
     "not a number": ({"superres.loss.l1": float("nan")}, "superres.loss.l1", "finite"),
     "infinite": ({"encoder.temperature": float("inf")}, "encoder.temperature", "finite"),
