@@ -64,7 +64,13 @@ def read_manifest(path: Path) -> pd.DataFrame:
     """
     types = {name: "Int64" if name in _INTEGERS else "Float64" if name in _FLOATS else "string" for name in COLUMNS}
     return pd.read_csv(
-        path, dtype=types, keep_default_na=False, na_values=[""], lineterminator="\n", encoding_errors="surrogateescape"
+        path,
+        dtype=types,
+        keep_default_na=False,
+        na_values=[""],
+        lineterminator="\n",
+        encoding_errors="surrogateescape",
+        float_precision="round_trip",
     )
 
 

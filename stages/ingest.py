@@ -8,13 +8,15 @@ def run(stage: Stage) -> None:
     from panodiff.sources.ingest import ingest  # noqa: PLC0415
 
     profile, source = stage.params.profile, stage.item
-    ingest(
+    counts = ingest(
         source,
         folder=stage.dep(f"data/raw/{profile}/{source}"),
         params=stage.params.ingest,
         out=stage.out(f"data/ingested/{profile}/{source}.csv"),
         check_stop=stage.check_stop,
     )
+    if profile == "paper" and counts and counts.differs:
+        print(counts, flush=True)
 
 
 if __name__ == "__main__":

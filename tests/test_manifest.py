@@ -64,6 +64,16 @@ def test_any_text_comes_back_as_written(tmp_path: Path, texts: list[str]):
     assert read_manifest(tmp_path / "m.csv")["path"].tolist() == texts
 
 
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
+@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=5))
+def test_any_number_comes_back_to_its_last_digit_and_none_as_none(tmp_path: Path, numbers: list[float]):
+    rows = pd.DataFrame({"id": range(len(numbers) + 1), "rotation_deg": [*numbers, None]})
+    write_manifest(tmp_path / "m.csv", rows)
+    read = read_manifest(tmp_path / "m.csv")["rotation_deg"]
+    assert read.dropna().tolist() == numbers
+    assert read.isna().tolist() == [False] * len(numbers) + [True]
+
+
 def test_a_column_that_no_manifest_has_is_refused(tmp_path: Path):
     with pytest.raises(ValueError, match=r"no columns \['size'\]"):
         write_manifest(tmp_path / "m.csv", pd.DataFrame([{"id": "a", "size": 3}]))

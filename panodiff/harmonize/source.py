@@ -13,6 +13,7 @@ from panodiff.manifest import read_manifest, write_manifest
 from panodiff.params import HarmonizeParams, SourceParams
 from panodiff.progress import track
 from panodiff.sources.decoding import UnusableError, decode
+from panodiff.sources.raw import RawFolder
 
 FIELDS = "fields.u8"  # exposed fields of the kept rows, in their order: uint8 (N, *FIELD_SIZE) without a header
 
@@ -52,7 +53,7 @@ def _harmonize_file(named: tuple[str, str], *, task: Task) -> tuple[dict[str, An
     """Write both images of one file; the columns that this fills in its row, and the field for FIELDS."""
     name, path = named
     try:
-        image = decode(task.raw / path, max_pixels=2**62).image  # ingest has held it against the limit
+        image = decode(RawFolder(task.raw).read(path), max_pixels=2**62).image  # ingest has held it against the limit
         result = harmonize_image(image, task.source, task.target)
     except (UnusableError, ValueError) as error:
         return {"status": "rejected", "reason": str(error)}, b""

@@ -1,7 +1,8 @@
-"""Training curves as SVG that lies in the page and takes its colours from the page's light or dark theme."""
+"""Charts as SVG that lies in the page and takes its colours from the page's light or dark theme."""
 
 import io
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,11 @@ from matplotlib.figure import Figure
 
 # Placeholders in the drawing → custom properties of style.css.
 _INK, _MUTED = "#010101", "#020202"
-_SERIES = ("#030303", "#040404", "#050505")
+SERIES = ("#030303", "#040404", "#050505", "#060606", "#070707")
 _VARIABLES = {
     _INK: "var(--ink)",
     _MUTED: "var(--rule)",
-    **{colour: f"var(--series-{number})" for number, colour in enumerate(_SERIES, 1)},
+    **{colour: f"var(--series-{number})" for number, colour in enumerate(SERIES, 1)},
 }
 _STYLE: Any = {
     "svg.fonttype": "none",
@@ -136,17 +137,28 @@ def draw_charts(folders: dict[str, Path]) -> list[Chart]:
 
 def draw_curves(plan: Plan, folder: Path, prefix: str) -> str:
     """The SVG of one chart; a column that a training does not have is left out. `prefix` keeps its ids its own."""
-    with rc_context(_STYLE):
-        figure = Figure(figsize=(4.4, 2.9), layout="constrained")
-        axes = figure.add_subplot()
+
+    def draw(axes: Axes) -> None:
         for number, curve in enumerate(plan.curves):
             table = pd.read_csv(folder / curve.file)
             if curve.column in table and table[curve.column].notna().any():
                 _draw(axes, table.dropna(subset=[curve.column]), curve, number)
+        axes.set_xlabel("step")
+        axes.margins(x=0.02)
+
+    return draw_svg(draw, prefix, plan.title)
+
+
+def draw_svg(draw: Callable[[Axes], None], prefix: str, title: str) -> str:
+    """What `draw` puts on a chart's axes, as an element of the page; whatever it gives a label stands in the legend."""
+    with rc_context(_STYLE):
+        figure = Figure(figsize=(4.4, 2.9), layout="constrained")
+        axes = figure.add_subplot()
+        draw(axes)
         _finish(axes)
         buffer = io.StringIO()
         figure.savefig(buffer, format="svg", transparent=True, metadata=_NO_METADATA)
-    return for_page(buffer.getvalue(), prefix, plan.title)
+    return for_page(buffer.getvalue(), prefix, title)
 
 
 def _draw(axes: Axes, table: pd.DataFrame, curve: Curve, number: int) -> None:
@@ -154,7 +166,7 @@ def _draw(axes: Axes, table: pd.DataFrame, curve: Curve, number: int) -> None:
     axes.plot(
         table["step"],
         table[curve.column],
-        color=_SERIES[number],
+        color=SERIES[number],
         label=curve.label,
         linewidth=1.8 if points else 1.4,
         linestyle=("-", "--", "-.")[number] if not points or number else "-",
@@ -164,10 +176,8 @@ def _draw(axes: Axes, table: pd.DataFrame, curve: Curve, number: int) -> None:
 
 
 def _finish(axes: Axes) -> None:
-    axes.set_xlabel("step")
     axes.grid(axis="y", linewidth=0.6, alpha=0.6)
-    axes.margins(x=0.02)
-    if axes.lines:
+    if axes.has_data():
         axes.legend(frameon=False, fontsize=9, ncols=3, loc="lower left", bbox_to_anchor=(-0.02, 1), columnspacing=1.4)
     else:
         axes.text(0.5, 0.5, "not measured in this run", ha="center", transform=axes.transAxes)

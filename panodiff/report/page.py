@@ -17,7 +17,7 @@ from panodiff.manifest import read_manifest
 from panodiff.params import Params
 from panodiff.pipeline import load_pipeline
 from panodiff.record import describe_environment
-from panodiff.report import charts, graph, numbers, pictures, tables
+from panodiff.report import charts, graph, numbers, pictures, sheets, tables
 from panodiff.report.numbers import Absent
 from panodiff.sources.catalogue import read_catalogue
 
@@ -111,6 +111,7 @@ def _images(params: Params, find: Find) -> dict[str, Any]:
 def _data(params: Params, find: Find) -> dict[str, Any]:
     corpus = read_manifest(find("data/manifest") / "corpus.csv")
     account = json.loads(find("metrics/data.json").read_text(encoding="utf-8"))
+    looks = find("metrics/corpus")
     catalogue = read_catalogue()
     folder = find("metrics/sources")
     tsne = base64.b64encode((folder / "tsne.png").read_bytes()).decode()
@@ -118,10 +119,17 @@ def _data(params: Params, find: Find) -> dict[str, Any]:
         "statuses": tables.STATUSES,
         "splits": tables.SPLITS,
         "counts": tables.source_counts(account, corpus),
+        "published": {
+            name: counts["published"] for name, counts in account["sources"].items() if "published" in counts
+        },
         "groups": account["groups"],
+        "flags": account["flags"],
         "reasons": tables.reasons(corpus),
         "terms": {source: catalogue.get(source) for source in params.sources} if params.profile == "paper" else {},
         "separability": json.loads((folder / "separability.json").read_text(encoding="utf-8")),
+        "charts": sheets.draw_corpus(looks),
+        "sheets": sheets.contact_sheets(find(f"data/harmonized/{params.profile}"), params.sources),
+        "duplicates": sheets.sheet(looks / "duplicates.jpg", "Groups of radiographs that repeat each other", ""),
         "tsne": f"data:image/png;base64,{tsne}",
     }
 

@@ -3,20 +3,31 @@
 import hashlib
 import os
 import shutil
-from pathlib import Path
+import subprocess
+import tarfile
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from corpora import INGEST, never_stop, picture
+from corpora import INGEST, data_params, never_stop, picture, run_source
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from test_decoding import encoded, png_header
+from test_dicom import IDENTIFIERS, dicom
 
 from panodiff import launch
+from panodiff.images import read_text_chunks
 from panodiff.manifest import read_manifest
-from panodiff.sources.ingest import find_files, ingest
+from panodiff.sources.ingest import ingest
+from panodiff.sources.raw import RawFolder
 from panodiff.stage import Stopped
 
 GREY = picture(1, 40, 80)
@@ -36,10 +47,10 @@ def put(folder: Path, files: dict[str, bytes]) -> Path:
     return folder
 
 
-def ingested(folder: Path, source: str = "mine") -> pd.DataFrame:
-    """The rows by path."""
+def ingested(folder: Path, source: str = "mine", **changes: Any) -> pd.DataFrame:
+    """The rows by path; `changes` are parameters of ingestion."""
     out = folder.parent / f"{folder.name}.csv"
-    ingest(source, folder, INGEST, out, never_stop)
+    ingest(source, folder, INGEST.model_copy(update=changes), out, never_stop)
     return read_manifest(out).set_index("path")
 
 
@@ -82,7 +93,12 @@ REASONS = {
     "loop": "a link to a folder, not entered",
     "pipe.png": "no regular file",
 }
-BESIDE = {"labels.json", "no suffix", ".hidden.png", ".hidden folder/1.png"}
+BESIDE = {
+    "labels.json": "no image",
+    "no suffix": "no image",
+    ".hidden.png": "hidden",
+    ".hidden folder/1.png": "hidden",
+}
 
 
 @pytest.fixture
@@ -103,11 +119,45 @@ def test_every_file_has_one_row_and_every_rejected_one_its_reason(hostile: Path)
     assert set(rejected.index) == set(REASONS)
     for path, reason in REASONS.items():
         assert rejected.at[path, "reason"].startswith(reason)
-    assert set(rows.index[rows["status"] == "beside"]) == BESIDE
-    assert rows.loc[sorted(BESIDE), "reason"].unique().tolist() == ["not among the source's radiographs"]
+    assert set(rows.index[rows["status"] == "beside"]) == set(BESIDE)
+    assert rows.loc[sorted(BESIDE), "reason"].to_dict() == BESIDE
     kept = rows[rows["status"] == "kept"]
     assert len(kept) == len(rows) - len(rejected) - len(BESIDE)
     assert kept["reason"].isna().all()
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar.gz"])
+def test_in_an_archive_every_file_has_the_row_that_it_has_in_a_folder(hostile: Path, tmp_path: Path, kind: str):
+    """But for links, which are not followed in archives, and names that zip cannot hold."""
+    plain = ingested(hostile)
+    (tmp_path / "packed").mkdir()
+    archive = tmp_path / "packed" / f"all.{kind}"
+    if kind == "zip":
+        plain = plain.drop([UNDECODABLE, *(path for path in plain.index if (hostile / path).is_symlink()), "pipe.png"])
+        with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
+            for path in plain.index:
+                file.write(hostile / path, path)
+    else:
+        with tarfile.open(archive, "w:gz") as file:
+            file.add(hostile, "")
+    packed = ingested(tmp_path / "packed")
+    packed.index = packed.index.str.removeprefix(f"all.{kind}/")
+    for path in ("dangling.png", "itself.png", "link.png", "loop"):
+        if path in packed.index:
+            link = {"dangling.png", "itself.png", "link.png"} & {path}
+            expected = ["rejected", "a link in an archive, not followed"] if link else ["beside", "no image; "]
+            assert packed.at[path, "status"] == expected[0]
+            assert packed.at[path, "reason"].startswith(expected[1])
+    same = [path for path in plain.index if path not in ("dangling.png", "itself.png", "link.png", "loop")]
+    columns = ["sha256", "bytes", "format", "mode", "bits", "frames", "height", "width", "status", "reason"]
+    assert sorted(packed.index) == sorted(plain.index)
+    pd.testing.assert_frame_equal(packed.loc[same, columns], plain.loc[same, columns])
+
+
+def test_every_row_is_kept_or_rejected_or_beside_and_what_is_not_kept_says_why(hostile: Path):
+    rows = ingested(hostile)
+    assert rows["status"].isin(["kept", "rejected", "beside"]).all()
+    assert rows.loc[rows["status"] != "kept", "reason"].notna().all()
 
 
 def test_rows_say_what_was_in_the_file(hostile: Path):
@@ -119,6 +169,12 @@ def test_rows_say_what_was_in_the_file(hostile: Path):
         "JPEG",
     ]
     assert rows.at["deep.png", "mode"] == "I;16"
+    assert rows.loc[["deep.png", "palette.png"], "bits"].tolist() == [16, 8]
+    assert rows.loc[["animated.png", "gif in a.png", "cmyk.jpg"], "frames"].tolist() == [2, 2, 1]
+    assert rows.loc[["bomb.png", "truncated.png"], ["format", "height", "width"]].to_numpy().tolist() == [
+        ["PNG", 40000, 40000],
+        ["PNG", 40, 80],
+    ]
     kept = rows[rows["status"] == "kept"]
     assert set(zip(kept["height"], kept["width"], strict=True)) == {(40, 80)}
     for path, data in HOSTILE.items():
@@ -132,14 +188,13 @@ def test_files_of_the_same_pixels_have_the_same_pixel_hash_and_others_another(ho
         UNDECODABLE,
         "one/same.png",
         "link.png",
-        "deep.png",
         "palette.png",
         "animated.png",
         "gif in a.png",
         "NA.png",
     ]
     assert hashes[same].nunique() == 1
-    assert hashes[["one/same.png", "two/same.png", "cmyk.jpg", "clear palette.png"]].nunique() == 4
+    assert hashes[["one/same.png", "two/same.png", "cmyk.jpg", "clear palette.png", "deep.png"]].nunique() == 5
 
 
 def test_the_shape_counts_too_for_the_pixel_hash(tmp_path: Path):
@@ -175,6 +230,8 @@ def test_raw_files_are_only_read(hostile: Path):
 
 
 def test_the_number_of_workers_changes_nothing(hostile: Path, monkeypatch: pytest.MonkeyPatch):
+    with tarfile.open(hostile / "all.tgz", "w:gz") as file:  # of which the workers share one decompressed copy
+        file.add(hostile / "one", "one")
     ingest("mine", hostile, INGEST, hostile.parent / "one.csv", never_stop)
     monkeypatch.setenv("PANODIFF_WORKERS", "2")
     monkeypatch.setattr(launch, "ALONE_S", 0)
@@ -197,7 +254,7 @@ def test_the_folder_itself_may_be_a_link(tmp_path: Path):
 def test_what_dvc_ignores_has_no_row(tmp_path: Path):
     ignored = dict.fromkeys([".DS_Store", "__pycache__/1.png", "a/.2.png.77.partial", ".b.partial/1.png"], PNG)
     put(tmp_path / "raw", {"1.png": PNG} | ignored)
-    assert find_files(tmp_path / "raw") == [Path("1.png")]
+    assert RawFolder(tmp_path / "raw").paths() == [PurePosixPath("1.png")]
 
 
 def test_a_folder_without_any_possible_radiograph_is_refused(tmp_path: Path):
@@ -284,21 +341,133 @@ def test_an_id_names_the_same_content_when_files_are_added(tmp_path: Path, first
     assert after.loc[before.index, "id"].equals(before["id"])
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_what_may_not_be_read_is_rejected_with_the_reason(tmp_path: Path):
-    raw = put(tmp_path / "raw", {"1.png": PNG, "2.png": PNG, "closed/3.png": PNG, "names only/4.png": PNG})
-    modes = {"2.png": 0, "closed": 0, "names only": 0o444}
-    for name, mode in modes.items():
-        (raw / name).chmod(mode)
+@contextmanager
+def plain_user() -> Iterator[Path]:
+    """A folder for one who may not read everything, as root may."""
+    root = os.geteuid() == 0
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o777)
+    ingested(put(folder / "first", {"1.png": PNG}))  # so that nothing is left to import from root's folders
+    if root:
+        os.seteuid(65534)
     try:
-        rows = ingested(raw)
+        yield folder
     finally:
-        for name in modes:
-            (raw / name).chmod(0o755)
+        if root:
+            os.seteuid(0)
+        subprocess.run(["chmod", "-R", "u+rwX", folder], check=True)
+        shutil.rmtree(folder)
+
+
+def test_what_may_not_be_read_is_rejected_with_the_reason():
+    files = {"1.png": PNG, "2.png": PNG, "3.zip": b"", "4.txt": b"", "closed/3.png": PNG, "names only/4.png": PNG}
+    with plain_user() as folder:
+        raw = put(folder / "raw", files)
+        for name, mode in {"2.png": 0, "3.zip": 0, "4.txt": 0, "closed": 0, "names only": 0o444}.items():
+            (raw / name).chmod(mode)
+        rows = ingested(raw)
     denied = "cannot be read: Permission denied"
     assert rows["reason"].dropna().to_dict() == {
         "2.png": denied,
+        "3.zip": denied,
+        "4.txt": f"no image; {denied}",
         "closed": "a folder, unreadable",
         "names only/4.png": denied,
     }
+    assert rows["status"].value_counts().to_dict() == {"kept": 1, "rejected": 4, "beside": 1}
     assert rows["id"].is_unique
+
+
+def test_a_damaged_archive_is_one_rejected_row_in_every_source(tmp_path: Path):
+    raw = put(tmp_path / "raw", {"Radiographs/1.jpg": PNG, "rest.zip": b"PK broken", "rest.rar": b"Rar!"})
+    rows = ingested(raw, "tufts")
+    assert rows["status"].to_dict() == {"Radiographs/1.jpg": "kept", "rest.rar": "rejected", "rest.zip": "rejected"}
+    assert rows.at["rest.zip", "reason"] == "a damaged archive: download it again"
+
+
+def test_own_globs_say_where_the_radiographs_of_a_source_lie(tmp_path: Path):
+    raw = put(tmp_path / "raw", {"scans/1.png": PNG, "masks/1.png": PNG, "scans/1.txt": b"x"})
+    rows = ingested(raw, "mine", images={"mine": ("scans/*",), "other": ("*",)})
+    assert rows["reason"].fillna("").to_dict() == {
+        "masks/1.png": "an image outside the places of this source's radiographs",
+        "scans/1.png": "",
+        "scans/1.txt": "no image",
+    }
+
+
+def test_dicom_files_with_and_without_a_suffix_are_radiographs(tmp_path: Path):
+    data = dicom(GREY, 8)
+    raw = put(tmp_path / "raw", {"1.dcm": data, "IM0001": data, "1.2.840.7": data, "DICOMDIR": data, "notes": b"x"})
+    rows = ingested(raw)
+    assert rows["status"].to_dict() == {
+        "1.2.840.7": "kept",
+        "1.dcm": "kept",
+        "DICOMDIR": "beside",
+        "IM0001": "kept",
+        "notes": "beside",
+    }
+    assert rows.loc["1.dcm", ["format", "mode", "bits", "frames"]].tolist() == ["DICOM", "MONOCHROME2", 8, 1]
+
+
+def test_patients_are_numbered_by_the_group_of_a_pattern_in_the_order_of_the_paths(tmp_path: Path):
+    names = ["jane_1.png", "adam_1.png", "jane_2.png", "nobody.png", "zoe_1.txt"]
+    rows = ingested(put(tmp_path / "raw", dict.fromkeys(names, PNG)), patient={"mine": r"(\w+)_\d"})
+    assert rows["patient"].dropna().to_dict() == {
+        "adam_1.png": "mine-p1",
+        "jane_1.png": "mine-p2",
+        "jane_2.png": "mine-p2",
+    }
+
+
+def test_patients_of_dicom_files_are_numbered_by_their_id(tmp_path: Path):
+    files = {f"{name}.dcm": dicom(GREY, 8, PatientID=name[0]) for name in ("b1", "a1", "b2")} | {"plain.png": PNG}
+    rows = ingested(put(tmp_path / "raw", files))
+    assert rows["patient"].dropna().to_dict() == {"a1.dcm": "mine-p1", "b1.dcm": "mine-p2", "b2.dcm": "mine-p2"}
+
+
+@pytest.mark.parametrize(
+    ("pattern", "message"),
+    [
+        (r"(\d+", r"ingest.patient.mine must be a regular expression, got '\(\\\\d\+': missing \)"),
+        (r"\d+", r"ingest.patient.mine must have the patient in its first group \( … \), got"),
+    ],
+)
+def test_a_pattern_that_tells_no_patient_is_refused_at_the_start(tmp_path: Path, pattern: str, message: str):
+    with pytest.raises(ValueError, match=message):
+        ingested(tmp_path / "nowhere", patient={"mine": pattern})
+
+
+def test_what_was_found_is_compared_with_the_catalogue(tmp_path: Path):
+    raw = put(tmp_path / "raw", {"Radiographs/1.JPG": PNG, "Radiographs/2.jpg": PNG, "Radiographs/3.jpg": b""})
+    counts = ingest("tufts", raw, INGEST, tmp_path / "tufts.csv", never_stop)
+    assert counts is not None
+    assert (counts.found_files, counts.found_distinct) == (3, 1)
+    assert ingest("mine", raw, INGEST, tmp_path / "mine.csv", never_stop) is None
+
+
+def test_nothing_that_files_say_of_persons_reaches_an_output_or_a_log(
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+    recwarn: pytest.WarningsRecorder,
+):
+    caplog.set_level("DEBUG")
+    exif, text, whole = Image.Exif(), PngInfo(), dicom(GREY.astype(np.uint16), 12, WindowCenter=99, WindowWidth=99)
+    exif[0x010E], exif[0x013B], exif[0x010F] = IDENTIFIERS["PatientName"], "Doe^Ann", "SN-123456"
+    for number, value in enumerate(IDENTIFIERS.values()):
+        text.add_text(f"Comment{number}", value, zip=number % 2 == 0)
+        text.add_itxt(f"Remark{number}", value)
+    files = {f"{kind}.img.{kind.lower()}": encoded(GREY, kind, exif=exif) for kind in ("JPEG", "TIFF", "WEBP")}
+    files |= {"text.png": encoded(GREY, "PNG", pnginfo=text, exif=exif), "8.dcm": dicom(GREY, 8), "12.dcm": whole}
+    files |= {"cut.dcm": whole[: len(whole) // 2], "cut.png": files["text.png"][:-500], "cut.jpg": whole[:900]}
+    files |= {"name.dcm": whole.replace(b"MONOCHROME2", b"Jane Roe 47"), "window.dcm": whole.replace(b"99", b"SN")}
+    assert all(any(value.encode() in data for value in IDENTIFIERS.values()) for data in files.values())
+    rows = run_source("mine", put(tmp_path / "raw", files), tmp_path / "work", data_params())
+    assert (rows["status"] == "kept").sum() >= 4
+    written = [path for path in (tmp_path / "work").rglob("*") if path.is_file()]
+    assert len(written) > 8
+    said = (caplog.text + "".join(capfd.readouterr()) + "".join(str(each.message) for each in recwarn)).encode()
+    for value in (*IDENTIFIERS.values(), "Jane", "Roe"):
+        assert value.encode() not in said
+        assert not [path.name for path in written if value.encode() in path.read_bytes()]
+    assert not any(read_text_chunks(path) for path in written if path.suffix == ".png")
