@@ -4,10 +4,10 @@ import configparser
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import metadata
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Literal
 
 from packaging.requirements import Requirement
@@ -16,7 +16,9 @@ from panodiff.files import list_files
 from panodiff.params import Params
 from panodiff.params_file import ParamsError, load_params
 from panodiff.report.tables import size
+from panodiff.sources.archives import COMPRESSED_TARS
 from panodiff.sources.catalogue import is_radiograph, layout
+from panodiff.sources.raw import RawFolder
 from panodiff.weights import WeightsError, locate
 
 Level = Literal["ok", "note", "problem"]
@@ -153,23 +155,26 @@ def check_data(root: Path, params: Params) -> Iterator[Check]:
     """Each source of the active profile has its folder, with images in it."""
     for source in params.sources:
         folder = root / "data/raw" / params.profile / source
-        count = count_radiographs(folder, source)
         subject, shown = f"data, {source}", folder.relative_to(root)
-        if count:
+        packed = [path.name for path in folder.rglob("*") if path.name.lower().endswith(COMPRESSED_TARS)]
+        count = 0 if packed else count_radiographs(folder, source, params.ingest.images.get(source, ()))
+        if packed:
+            found = f"{', '.join(sorted(packed))} in {shown}, which ingestion will look into"
+            yield Check(level="ok", subject=subject, found=found)
+        elif count:
             yield Check(level="ok", subject=subject, found=f"{count} radiographs in {shown}")
         elif params.profile == "smoke":
             yield Check(level="ok", subject=subject, found="not drawn yet; `dvc repro` draws it")
         else:
             found = f"no radiograph where {shown} should have them" if folder.is_dir() else f"{shown} is missing"
-            mend = f"unpack the dataset into {shown}, or take {source} out of `sources` in params.yaml"
+            mend = f"put the dataset into {shown}, or take {source} out of `sources` in params.yaml"
             yield Check(level="problem", subject=subject, found=found, mend=mend)
 
 
-def count_radiographs(folder: Path, source: str) -> int:
+def count_radiographs(folder: Path, source: str, images: Sequence[str] = ()) -> int:
     """Files below `folder` that ingestion will take for radiographs, by their place and name."""
-    files = list_files(folder) if folder.is_dir() else []
-    paths = [PurePosixPath(file.relative_to(folder).as_posix()) for file in files]
-    entry = layout(source, paths)
+    paths = RawFolder(folder).paths()
+    entry = layout(source, paths, images)
     return sum(is_radiograph(path, entry) for path in paths)
 
 

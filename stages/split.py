@@ -8,15 +8,18 @@ from panodiff.stage import Stage, run_stage
 
 
 def run(stage: Stage) -> None:
-    """data/harmonized/<profile> → data/manifest, metrics/data.json."""
+    """data/harmonized/<profile> → data/manifest, metrics/data.json, metrics/corpus."""
+    from panodiff.corpus.look import write_look  # noqa: PLC0415
     from panodiff.corpus.split import split_corpus  # noqa: PLC0415
 
+    manifest = stage.out("data/manifest")
     split_corpus(
         stage.params,
         harmonized=stage.dep(f"data/harmonized/{stage.params.profile}"),
-        manifest=stage.out("data/manifest"),
+        manifest=manifest,
         metrics=stage.out("metrics/data.json"),
     )
+    write_look(manifest, stage.out("metrics/corpus"))
 
 
 def drop_unlisted_sources(params: Params) -> None:

@@ -1,6 +1,7 @@
 """`panodiff doctor`: what is wrong is found, named, and comes with what mends it."""
 
 import subprocess
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,7 @@ def test_a_missing_dataset_is_named_with_what_mends_it(params: Params, tmp_path:
     checks = list(doctor.check_data(tmp_path, of_profile(params, "paper")))
     assert [check.level for check in checks] == ["problem"] * len(params.sources)
     assert checks[0].found == "data/raw/paper/adld is missing"
-    assert checks[0].mend == "unpack the dataset into data/raw/paper/adld, or take adld out of `sources` in params.yaml"
+    assert checks[0].mend == "put the dataset into data/raw/paper/adld, or take adld out of `sources` in params.yaml"
 
 
 def test_only_radiographs_in_their_place_count(params: Params, tmp_path: Path):
@@ -37,7 +38,14 @@ def test_only_radiographs_in_their_place_count(params: Params, tmp_path: Path):
     assert checks["data, tufts"] == Check(
         level="ok", subject="data, tufts", found="2 radiographs in data/raw/paper/tufts"
     )
-    for file in folder.glob("*/*.[jJ]*"):
+    with zipfile.ZipFile(folder / "more.zip", "w") as archive:
+        archive.writestr("Radiographs/3.JPG", b"")
+    checks = {check.subject: check for check in doctor.check_data(tmp_path, of_profile(params, "paper"))}
+    assert checks["data, tufts"].found == "3 radiographs in data/raw/paper/tufts"
+    (folder / "more.tar.gz").touch()
+    checks = {check.subject: check for check in doctor.check_data(tmp_path, of_profile(params, "paper"))}
+    assert checks["data, tufts"].found.startswith("more.tar.gz in data/raw/paper/tufts, which ingestion")
+    for file in (folder / "more.zip", folder / "more.tar.gz", *folder.glob("*/*.[jJ]*")):
         file.unlink()  # the notes stay
     checks = {check.subject: check for check in doctor.check_data(tmp_path, of_profile(params, "paper"))}
     assert checks["data, tufts"].level == "problem"

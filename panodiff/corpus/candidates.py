@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from panodiff import launch
 from panodiff.corpus.fields import FIELD_SIZE, Fields, Indices
@@ -94,7 +94,7 @@ def signatures(fields: NDArray[np.uint8], window: Window) -> Signatures:
     transform = weight * (down @ (fields.astype(np.float32) @ across.T))  # (N, 12, 24)
     columns = np.concatenate([transform[:, :, start::2][:, kept[:, start::2]] for start in (0, 1)], axis=1)
     length = np.linalg.norm(columns, axis=1, keepdims=True)
-    return np.divide(columns, length, out=np.zeros_like(columns), where=length > 0.5)  # a grey of one pixel: above 1
+    return np.divide(columns, length, out=np.zeros_like(columns), where=length > 4)  # greys rounded: 2
 
 
 def num_even() -> int:

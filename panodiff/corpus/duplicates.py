@@ -30,6 +30,7 @@ from panodiff.corpus.registration import COPY_CORRELATION, correlations
 
 SAME_PIXELS, NEAR, MIRRORED = "same pixels", "near copy", "mirrored copy"
 MIRRORED_FLAG = "mirrored_copy"
+_REASONS = {SAME_PIXELS: "same pixels as ", NEAR: "near copy of "}
 COPIES = ("id", "copy_of", "kind", "correlation")  # columns of copies.csv
 _LOSSY = frozenset({"JPEG", "MPO", "WEBP", "GIF"})
 
@@ -54,20 +55,17 @@ def mark_copies(rows: pd.DataFrame, fields: Fields) -> tuple[pd.DataFrame, pd.Da
     order = keep_order(taken)
     first = first_of_equals(taken["pixel_sha256"], order)
     matches = find_matches(fields, order[first[order] == order])
-    copy_of, kind, correlation = choose_kept(len(taken), order, first, matches)
-    table = _table(taken["id"], copy_of, kind, correlation, order)
-    named = marked.loc[kept[copy_of >= 0]].index
-    marked.loc[named, "copy_of"] = taken["id"][copy_of[copy_of >= 0]].to_numpy()
-    dropped = kept[(kind == SAME_PIXELS) | (kind == NEAR)]
-    marked.loc[dropped, "status"] = "duplicate"
-    marked.loc[kept[kind == SAME_PIXELS], "reason"] = "same pixels as " + marked["copy_of"]
-    marked.loc[kept[kind == NEAR], "reason"] = "near copy of " + marked["copy_of"]
-    flagged = kept[kind == MIRRORED]
-    marked.loc[flagged, "flags"] = [
-        f"{flags} {MIRRORED_FLAG}".strip() for flags in marked.loc[flagged, "flags"].fillna("")
-    ]
+    copies = choose_kept(order, first, matches)
+    copied = copies.of >= 0
+    marked.loc[kept[copied], "copy_of"] = taken["id"].to_numpy()[copies.of[copied]]
+    for kind in (SAME_PIXELS, NEAR):
+        dropped = kept[copies.kind == kind]
+        marked.loc[dropped, "status"] = "duplicate"
+        marked.loc[dropped, "reason"] = _REASONS[kind] + marked.loc[dropped, "copy_of"]
+    flagged = kept[copies.kind == MIRRORED]
+    marked.loc[flagged, "flags"] = (marked.loc[flagged, "flags"].fillna("") + f" {MIRRORED_FLAG}").str.strip()
     marked.loc[kept, "group"] = group_names(taken, first, matches)
-    return marked, table
+    return marked, _table(taken["id"], order, copies)
 
 
 def keep_order(rows: pd.DataFrame) -> Indices:
@@ -105,37 +103,50 @@ def find_matches(fields: Fields, order: Indices) -> Matches:
     )
 
 
-def choose_kept(
-    num: int, order: Indices, first: Indices, matches: Matches
-) -> tuple[Indices, NDArray[np.object_], NDArray[np.float32]]:
-    """For each of `num` images the kept one that it copies (-1: none), how, and the correlation with it (else NaN).
+@dataclass(frozen=True, kw_only=True)
+class Copies:
+    """For each image (N,) which kept one it copies, and how."""
 
-    An image whose kind is MIRRORED is kept as well; where an image matches both ways it counts as a near copy. A match
-    counts for the later image only: what an image becomes depends on those before it.
+    of: Indices  # position, -1: of none
+    kind: NDArray[np.object_]  # SAME_PIXELS and NEAR are dropped; MIRRORED and "" are kept
+    correlation: NDArray[np.float32]  # of the fields laid over each other; NaN without a copy
+
+
+def choose_kept(order: Indices, first: Indices, matches: Matches) -> Copies:
+    """What becomes of each image by the keep rule.
+
+    A match counts for its second image only: what an image becomes depends on those before it. An image that matches
+    another both ways counts as a near copy.
     """
-    copy_of = np.full(num, -1, np.int64)
-    kind = np.full(num, "", object)
-    correlation = np.full(num, np.nan, np.float32)
-    before: dict[int, list[int]] = {}  # matches by their second image
-    for match, second in enumerate(matches.second.tolist()):
-        before.setdefault(second, []).append(match)
-    for image in (int(image) for image in order if int(image) in before):
-        found = sorted(before[image], key=lambda match: -float(matches.correlation[match]))
-        near = [match for match in found if not matches.mirrored[match] and kind[matches.first[match]] in ("", MIRRORED)]
-        turned = [match for match in found if matches.mirrored[match]]
-        if best := (near or turned)[:1]:
-            one = int(matches.first[best[0]])
-            # The other side of a mirrored pair may be a duplicate itself: then the one it copies is named.
-            copy_of[image] = one if kind[one] in ("", MIRRORED) else copy_of[one]
-            kind[image] = NEAR if near else MIRRORED
-            correlation[image] = matches.correlation[best[0]]
+    num = len(order)
+    copies = Copies(of=np.full(num, -1), kind=np.full(num, "", object), correlation=np.full(num, np.nan, np.float32))
+    rank = np.empty(num, np.int64)
+    rank[order] = np.arange(num)
+    closest_first = np.lexsort((-matches.correlation, rank[matches.second]))
+    seconds, starts = np.unique(rank[matches.second[closest_first]], return_index=True)
+    for second, found in zip(order[seconds], np.split(closest_first, starts[1:]), strict=True):
+        _choose(int(second), found, matches, copies)
     for image in np.flatnonzero(first != np.arange(num)):
         one = first[image]
-        dropped = kind[one] == NEAR  # then its own pixels are not those of the image that is kept
-        copy_of[image] = copy_of[one] if dropped else one
-        kind[image] = NEAR if dropped else SAME_PIXELS
-        correlation[image] = correlation[one] if dropped else 1
-    return copy_of, kind, correlation
+        dropped = copies.kind[one] == NEAR  # then the image that is kept has other pixels
+        copies.of[image] = copies.of[one] if dropped else one
+        copies.kind[image] = NEAR if dropped else SAME_PIXELS
+        copies.correlation[image] = copies.correlation[one] if dropped else 1
+    return copies
+
+
+def _choose(image: int, found: Indices, matches: Matches, copies: Copies) -> None:
+    """Fill in one image, of which `found` are the matches with those before it, closest first."""
+    firsts = matches.first[found]
+    is_kept = np.isin(copies.kind[firsts], ("", MIRRORED))
+    near, turned = found[~matches.mirrored[found] & is_kept], found[matches.mirrored[found]]
+    if len(near) or len(turned):
+        best = near[0] if len(near) else turned[0]
+        one = int(matches.first[best])
+        # The other side of a mirrored pair may be a duplicate itself: then the image that it copies is named.
+        copies.of[image] = copies.of[one] if copies.kind[one] == NEAR else one
+        copies.kind[image] = NEAR if len(near) else MIRRORED
+        copies.correlation[image] = matches.correlation[best]
 
 
 def group_names(rows: pd.DataFrame, first: Indices, matches: Matches) -> list[str]:
@@ -153,14 +164,9 @@ def group_names(rows: pd.DataFrame, first: Indices, matches: Matches) -> list[st
     return named.loc[parts].tolist()
 
 
-def _table(
-    ids: "pd.Series[str]",
-    copy_of: Indices,
-    kind: NDArray[np.object_],
-    correlation: NDArray[np.float32],
-    order: Indices,
-) -> pd.DataFrame:
+def _table(ids: "pd.Series[str]", order: Indices, copies: Copies) -> pd.DataFrame:
     """The rows of copies.csv, in the keep order."""
-    copies = order[copy_of[order] >= 0]
-    columns = (ids[copies], ids[copy_of[copies]], kind[copies], np.round(correlation[copies].astype(float), 4))
-    return pd.DataFrame({name: np.asarray(values) for name, values in zip(COPIES, columns, strict=True)})
+    which = order[copies.of[order] >= 0]
+    correlation = np.round(copies.correlation[which].astype(float), 4)
+    columns = (ids.to_numpy()[which], ids.to_numpy()[copies.of[which]], copies.kind[which], correlation)
+    return pd.DataFrame(dict(zip(COPIES, columns, strict=True)))

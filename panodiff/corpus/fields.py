@@ -29,8 +29,8 @@ class Fields:
             found, wanted = path.stat().st_size, count * FIELD_SIZE[0] * FIELD_SIZE[1]
             if found != wanted:
                 raise ValueError(
-                    f"{path} must hold {count} fields of 64×128 bytes, one a kept row of rows.csv ({wanted} bytes), got "
-                    f"{found} bytes: run `dvc repro` to harmonize that source again"
+                    f"{path} must hold {count} fields of 64×128 bytes, one a kept row of rows.csv ({wanted} bytes), "
+                    f"got {found} bytes: run `dvc repro` to harmonize that source again"
                 )
 
     def __len__(self) -> int:

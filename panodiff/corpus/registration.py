@@ -15,7 +15,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from panodiff import launch
 from panodiff.corpus.candidates import WINDOWS, Pairs, Window
@@ -89,7 +89,7 @@ def _register(one: Image, other: Image, place: Affine, level: _Level) -> tuple[A
     """
     whole, moving = (_band(field, level)[:: level.step, :: level.step].copy() for field in (one, other))
     height, width = whole.shape
-    inner = (slice(height // 20, -(height // 20)), slice(width // 20, -(width // 20)))  # the frame may be beyond `other`
+    inner = tuple(slice(side // 20, -(side // 20)) for side in (height, width))  # the rim may lie beyond `other`
     v, u = np.meshgrid(_centred(height), _centred(width), indexing="ij")
     across, down = np.gradient(whole, axis=1) * width / 2, np.gradient(whole, axis=0) * height / 2
     slopes = np.stack([part[inner] for part in (across, across * u, across * v, down, down * u, down * v)])
@@ -136,11 +136,12 @@ def _common_part(place: Affine) -> tuple[slice, slice] | None:
     """Rows and columns of the first field that lie in the second; None if less than LEAST_OVERLAP of a side."""
     if abs(np.linalg.det(place[:, :2])) < LEAST_OVERLAP**2:
         return None
-    corners = np.array([[-1, -1, 1, 1], [-1, 1, -1, 1]]) - place[:, 2:]
-    (tl_x, bl_x, tr_x, br_x), (tl_y, bl_y, tr_y, br_y) = np.linalg.solve(place[:, :2], corners)
+    corners = np.array([[-1, -1, 1, 1], [-1, 1, -1, 1]])  # of the second field: top left, bottom left, the right ones
+    x, y = np.linalg.solve(place[:, :2], corners - place[:, 2:])  # in the first field
+    edges = ((y[[0, 2]].max(), y[[1, 3]].min()), (x[:2].max(), x[2:].min()))
     part = []
-    for size, low, high in zip(FIELD_SIZE, (max(tl_y, tr_y), max(tl_x, bl_x)), (min(bl_y, br_y), min(tr_x, br_x)), strict=True):
-        start, end = (round((min(max(edge, -1), 1) + 1) / 2 * size) for edge in (low, high))
+    for size, sides in zip(FIELD_SIZE, edges, strict=True):
+        start, end = (round((min(max(float(side), -1), 1) + 1) / 2 * size) for side in sides)
         if end - start < LEAST_OVERLAP * size:
             return None
         part.append(slice(start, end))
