@@ -38,6 +38,8 @@ COLUMNS = (
     "crop_right",
     "pixel_sha256",  # of the decoded upright pixels: equal for copies in other files
 )
+FIELDS = "fields.u8"  # beside rows.csv: the exposed fields of its kept rows in order, uint8 (N, *FIELD_SIZE), no header
+FIELD_SIZE = (64, 128)
 _INTEGERS = frozenset(
     {"bytes", "bits", "frames", "orientation", "height", "width", "inverted"}
     | {"crop_top", "crop_left", "crop_bottom", "crop_right"}

@@ -16,6 +16,7 @@ from panodiff.params_data import (
     IngestParams,
     PhantomsParams,
     Positive,
+    QualityParams,
     Scale,
     Section,
     SourceName,
@@ -215,6 +216,7 @@ class Params(Section):
     phantoms: PhantomsParams
     ingest: IngestParams
     harmonize: HarmonizeParams
+    quality: QualityParams
     split: SplitParams
     encoder: EncoderParams
     analyse_sources: AnalyseSourcesParams

@@ -108,6 +108,31 @@ class HarmonizeParams(Section):
         return self
 
 
+Flag = Literal[
+    "blank",
+    "under_exposed",
+    "over_exposed",
+    "not_panoramic",
+    "burned_in_text",
+    "upscaled",
+    "small",
+    "several_frames",
+    "polarity_unsure",
+]
+
+
+class QualityParams(Section):
+    """Limits beyond which an image is flagged, and the flags that reject it."""
+
+    reject: tuple[Flag, ...]
+    blank: Fraction
+    under_exposed: Fraction
+    over_exposed: Fraction
+    aspect: tuple[Positive, Positive]
+    burned_in_text: Fraction
+    upscaled: Annotated[float, Field(ge=0)]
+
+
 class SplitParams(Section):
     """Shares of validation and test, of all duplicate groups."""
 

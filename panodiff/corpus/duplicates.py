@@ -124,8 +124,9 @@ def choose_kept(order: Indices, first: Indices, matches: Matches) -> Copies:
     rank[order] = np.arange(num)
     closest_first = np.lexsort((-matches.correlation, rank[matches.second]))
     seconds, starts = np.unique(rank[matches.second[closest_first]], return_index=True)
-    for second, found in zip(order[seconds], np.split(closest_first, starts[1:]), strict=True):
-        _choose(int(second), found, matches, copies)
+    ends = np.append(starts, len(closest_first))[1:]
+    for second, start, end in zip(order[seconds], starts, ends, strict=True):
+        _choose(int(second), closest_first[start:end], matches, copies)
     for image in np.flatnonzero(first != np.arange(num)):
         one = first[image]
         dropped = copies.kind[one] == NEAR  # then the image that is kept has other pixels

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -33,7 +34,7 @@ def write_look(manifest: Path, out: Path) -> None:
     write_csv(out / "greys.csv", ["source", "grey", "fraction"], _greys(kept))
     if groups := choose_groups(corpus, copies):
         with written_whole(out / "duplicates.jpg") as aside:
-            draw_groups(groups, copies).save(aside, format="JPEG", quality=_QUALITY)
+            draw_groups(groups).save(aside, format="JPEG", quality=_QUALITY)
 
 
 def _greys(kept: pd.DataFrame) -> Iterator[dict[str, object]]:
@@ -68,13 +69,11 @@ def choose_groups(corpus: pd.DataFrame, copies: pd.DataFrame) -> list[pd.DataFra
     )
     ranked = ranked.sort_values(["plain", "size", "least"], ascending=[True, False, True], kind="stable")
     chosen = ranked.index[:MAX_GROUPS]
-    by_group = dict(iter(members[members["group"].isin(chosen)].groupby("group")))
-    return [
-        by_group[name].sort_values(["is_plain", "correlation"]).sort_values("place", kind="stable") for name in chosen
-    ]
+    by_group = {str(name): rows for name, rows in members[members["group"].isin(chosen)].groupby("group")}
+    return [by_group[name].sort_values(["place", "is_plain", "correlation"], kind="stable") for name in chosen]
 
 
-def draw_groups(groups: list[pd.DataFrame], copies: pd.DataFrame) -> Image.Image:
+def draw_groups(groups: list[pd.DataFrame]) -> Image.Image:
     """One row of harmonized images a group, each with its id and how it repeats another one."""
     columns = min(MAX_IMAGES, max(map(len, groups)))
     across, down = _CELL[1] + _GAP, _CELL[0] + _LABEL + _GAP
@@ -91,10 +90,10 @@ def draw_groups(groups: list[pd.DataFrame], copies: pd.DataFrame) -> Image.Image
     return sheet
 
 
-def _says(image: "pd.Series[object]") -> str:
+def _says(image: "pd.Series[Any]") -> str:
     """What an image is in its group."""
     if pd.isna(image["kind"]):
-        return f"kept, {image['height']}×{image['width']} {image['format']}"
+        return f"kept, {image['height']}x{image['width']} {image['format']}"
     if image["kind"] == SAME_PIXELS:
         return str(image["kind"])
     return f"{image['kind']}, {image['correlation']:.2f}"

@@ -4,36 +4,45 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from PIL import Image
+from numpy.typing import NDArray
 
-from panodiff.images import Grey, area_average
-from panodiff.params import HarmonizeParams, SourceParams
+from panodiff.harmonize.exposure import SURE_POLARITY, polarity, to_8_bits
+from panodiff.harmonize.field import (
+    Box,
+    find_field,
+    find_skewed_field,
+    find_window,
+    thumbnail,
+    turned,
+    without_strips,
+)
+from panodiff.harmonize.quality import measure
+from panodiff.images import Grey, area_average, lanczos
+from panodiff.manifest import FIELD_SIZE
+from panodiff.params_data import HarmonizeParams, Margins, SourceParams
 
-FIELD_SIZE = (64, 128)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Crop:
-    """Rows top:bottom and columns left:right of the upright image, pixels."""
-
-    top: int
-    left: int
-    bottom: int
-    right: int
+_LEAST = 16  # pixels of a side that are worth resizing
 
 
 @dataclass(frozen=True, kw_only=True)
 class Harmonized:
-    """A radiograph at both resolutions, and where in the upright image it was cut."""
+    """A radiograph at both resolutions, and all that was done to it."""
 
     high: Grey
     low: Grey
     field: Grey  # FIELD_SIZE: the whole exposed field, squashed; copies in other frames have nearly the same one
-    crop: Crop
+    crop: Box  # in the upright image, turned by rotation_deg; what lies beyond it is black
+    rotation_deg: float  # counter-clockwise: the quarter turns, then the skew
+    inverted: bool
+    window: tuple[int, int] | None  # greys of the file that became black and white, of files deeper than 8 bits
+    polarity: float | None  # as measured, where it decided
+    measures: dict[str, float]  # of panodiff.harmonize.quality
 
 
-def harmonize_image(image: Grey, source: SourceParams, target: HarmonizeParams) -> Harmonized:
-    """Turn, invert, crop and resize `image`, uint8 (H, W).
+def harmonize_image(
+    image: NDArray[np.uint8] | NDArray[np.uint16], source: SourceParams, target: HarmonizeParams
+) -> Harmonized:
+    """Bring `image` (H, W) to 8 bits, turn, invert, crop and resize it.
 
     The high-resolution image comes from the crop by Lanczos (with the filter widened where it shrinks), the
     low-resolution one is exactly its area average.
@@ -41,37 +50,96 @@ def harmonize_image(image: Grey, source: SourceParams, target: HarmonizeParams) 
     Raises:
         ValueError: Nothing worth resizing is left within the margins.
     """
-    upright = np.rot90(image, source.quarter_turns)
-    if source.polarity == "invert":
-        upright = 255 - upright
-    crop = find_crop((upright.shape[0], upright.shape[1]), source, target)
-    height, width = target.high_size
-    cut = np.ascontiguousarray(upright[crop.top : crop.bottom, crop.left : crop.right])
-    resized = Image.fromarray(cut).resize((width, height), Image.Resampling.LANCZOS)
-    high = np.asarray(resized)
-    field = cv2.resize(upright, FIELD_SIZE[::-1], interpolation=cv2.INTER_AREA)
-    return Harmonized(high=high, low=area_average(high, target.scale), field=field, crop=crop)
+    grey, window = to_8_bits(image, source.window) if image.dtype == np.uint16 else (image, None)
+    upright = np.rot90(grey, source.quarter_turns).astype(np.uint8, copy=False)
+    thumb, factor = thumbnail(upright)
+    measured = polarity(thumb) if source.polarity == "auto" else None
+    inverted = source.polarity == "invert" or (measured is not None and measured < -SURE_POLARITY)
+    if inverted:
+        upright, thumb = 255 - upright, 255 - thumb
+    skew, field = 0.0, None
+    if source.deskew and (found := find_skewed_field(np.ascontiguousarray(thumb))):
+        skew, field = found
+        upright, thumb = turned(upright, skew), turned(thumb, skew)
+        field = without_strips(thumb, field)
+    field = field or find_field(thumb)
+    size = (upright.shape[0], upright.shape[1])
+    crop = find_crop(size, field.enlarged(factor, size), source, target)
+    high = lanczos(cut(upright, crop), target.high_size)
+    return Harmonized(
+        high=high,
+        low=area_average(high, target.scale),
+        field=_small(part(thumb, field)),
+        crop=crop,
+        rotation_deg=90 * source.quarter_turns + skew,
+        inverted=inverted,
+        window=window,
+        polarity=measured,
+        measures=measure(native=upright, field=part(thumb, field), crop=part(thumb, _reduced(crop, factor))),
+    )
 
 
-def find_crop(size: tuple[int, int], source: SourceParams, target: HarmonizeParams) -> Crop:
-    """What the margins leave of an upright image of `size` (H, W), cut about its centre to the target's aspect.
+def find_crop(size: tuple[int, int], field: Box, source: SourceParams, target: HarmonizeParams) -> Box:
+    """What to cut out of an upright image of `size` (H, W), by the source's margins or its exposed field.
 
     Raises:
         ValueError: Less than 16 pixels are left on a side.
     """
+    ratio = target.high_size[1] / target.high_size[0]
+    if isinstance(source.crop, Margins):
+        box = _within_margins(size, source.crop)
+        if target.aspect == "keep":
+            box = _centred(box, ratio)
+    else:
+        box = find_window(field, ratio) if target.aspect == "keep" else field
+    if min(box.height, box.width) < _LEAST:
+        raise ValueError(f"only {box.height}×{box.width} pixels are left within source.<name>.crop")
+    return box
+
+
+def _within_margins(size: tuple[int, int], margins: Margins) -> Box:
     height, width = size
-    top, left, bottom, right = 0, 0, height, width
-    if source.crop != "auto":
-        margins = source.crop
-        down, across = (height, width) if margins.unit == "fraction" else (1, 1)
-        top, bottom = round(down * margins.top), height - round(down * margins.bottom)
-        left, right = round(across * margins.left), width - round(across * margins.right)
-    if target.aspect == "keep":
-        ratio = target.high_size[1] / target.high_size[0]
-        spare_width = max((right - left) - round((bottom - top) * ratio), 0)
-        spare_height = max((bottom - top) - round((right - left) / ratio), 0)
-        left, right = left + spare_width // 2, right - (spare_width - spare_width // 2)
-        top, bottom = top + spare_height // 2, bottom - (spare_height - spare_height // 2)
-    if min(bottom - top, right - left) < 16:
-        raise ValueError(f"only {bottom - top}×{right - left} pixels are left within source.<name>.crop")
-    return Crop(top=top, left=left, bottom=bottom, right=right)
+    down, across = size if margins.unit == "fraction" else (1, 1)
+    return Box(
+        top=round(down * margins.top),
+        left=round(across * margins.left),
+        bottom=height - round(down * margins.bottom),
+        right=width - round(across * margins.right),
+    )
+
+
+def _centred(box: Box, ratio: float) -> Box:
+    """The largest part about the centre that is `ratio` times as wide as high."""
+    spare_width = max(box.width - round(box.height * ratio), 0)
+    spare_height = max(box.height - round(box.width / ratio), 0)
+    return Box(
+        top=box.top + spare_height // 2,
+        left=box.left + spare_width // 2,
+        bottom=box.bottom - (spare_height - spare_height // 2),
+        right=box.right - (spare_width - spare_width // 2),
+    )
+
+
+def part(image: Grey, box: Box) -> Grey:
+    """What of the box lies within the image; a view."""
+    return image[max(0, box.top) : box.bottom, max(0, box.left) : box.right]
+
+
+def cut(image: Grey, box: Box) -> Grey:
+    """The box, black where it lies beyond the image."""
+    inside = part(image, box)
+    if inside.shape == (box.height, box.width):
+        return inside
+    top, left = max(0, -box.top), max(0, -box.left)
+    bottom, right = box.height - top - inside.shape[0], box.width - left - inside.shape[1]
+    return np.asarray(cv2.copyMakeBorder(inside, top, bottom, left, right, cv2.BORDER_CONSTANT, value=(0.0,)), np.uint8)
+
+
+def _reduced(box: Box, factor: int) -> Box:
+    return Box(
+        top=box.top // factor, left=box.left // factor, bottom=box.bottom // factor, right=box.right // factor
+    )
+
+
+def _small(field: Grey) -> Grey:
+    return np.asarray(cv2.resize(field, FIELD_SIZE[::-1], interpolation=cv2.INTER_AREA), np.uint8)

@@ -1,19 +1,10 @@
 """The phantoms' corpus, made once."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
-import pandas as pd
 import pytest
 from corpora import data_params, run_source, run_split
-
-
-@dataclass(frozen=True, kw_only=True)
-class Corpus:
-    """The folder with `harmonized/`, and the rows of its manifest."""
-
-    work: Path
-    rows: pd.DataFrame
+from made import Corpus
 
 
 @pytest.fixture(scope="session")
