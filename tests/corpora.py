@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from panodiff.harmonize.source import Task, harmonize_source
+from panodiff.harmonize.source import harmonize_source
 from panodiff.corpus.split import split_corpus
 from panodiff.images import Grey
 from panodiff.manifest import read_manifest
 from panodiff.params import IngestParams, Params, SplitParams
+from panodiff.params_data import SourceParams
 from panodiff.params_file import load_params
 from panodiff.sources.ingest import ingest
 
@@ -49,8 +50,22 @@ def run_source(source: str, raw: Path, work: Path, params: Params) -> pd.DataFra
     found, out = work / "ingested" / f"{source}.csv", work / "harmonized" / source
     ingest(source, raw, params.ingest, found, never_stop)
     settings = params.source[source] if source in params.source else params.source["adld"]
-    harmonize_source(Task(raw=raw, out=out, source=settings, target=params.harmonize), found, str(out), never_stop)
+    harmonize(raw, found, out, params, settings)
     return read_manifest(out / "rows.csv")
+
+
+def harmonize(raw: Path, found: Path, out: Path, params: Params, source: SourceParams | None = None) -> None:
+    """The rows and images of one source in `out`, as if the stage had made them there."""
+    harmonize_source(
+        raw,
+        found,
+        out,
+        source=source or SourceParams(),
+        target=params.harmonize,
+        quality=params.quality,
+        final=str(out),
+        check_stop=never_stop,
+    )
 
 
 def run_split(params: Params, work: Path) -> pd.DataFrame:

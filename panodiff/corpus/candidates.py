@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from panodiff import launch
-from panodiff.corpus.fields import FIELD_SIZE, Fields, Indices
+from panodiff.corpus.fields import Fields, Indices
+from panodiff.manifest import FIELD_SIZE
 from panodiff.progress import track
 
 CANDIDATE_CORRELATION = 0.8

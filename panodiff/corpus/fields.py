@@ -6,8 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-FIELDS = "fields.u8"  # in data/harmonized/<profile>/<source>: a field for each kept row, in their order
-FIELD_SIZE = (64, 128)
+from panodiff.manifest import FIELD_SIZE
 
 Field = NDArray[np.uint8]  # FIELD_SIZE, the whole exposed field of a radiograph, squashed by area
 Indices = NDArray[np.int64]

@@ -20,7 +20,8 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from panodiff import launch
 from panodiff.corpus.candidates import WINDOWS, Pairs, Window
-from panodiff.corpus.fields import FIELD_SIZE, Field, Fields, Indices
+from panodiff.corpus.fields import Field, Fields, Indices
+from panodiff.manifest import FIELD_SIZE
 from panodiff.progress import track
 
 COPY_CORRELATION = 0.75

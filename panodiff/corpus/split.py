@@ -6,9 +6,9 @@ from typing import Any
 import pandas as pd
 
 from panodiff.corpus.duplicates import COPIES, MIRRORED, NEAR, SAME_PIXELS, mark_copies
-from panodiff.corpus.fields import FIELDS, Fields
+from panodiff.corpus.fields import Fields
 from panodiff.files import write_csv, write_json
-from panodiff.manifest import read_manifest, write_manifest
+from panodiff.manifest import FIELDS, read_manifest, write_manifest
 from panodiff.params import Params, SplitParams
 from panodiff.randomness import derived_seed
 from panodiff.sources.catalogue import compare_counts

@@ -23,7 +23,7 @@ _LETTER_EDGE = 45  # greys between neighbours: letters, wires, metal
 _MIN_LETTER_EDGES = 8  # a row: three letters
 # What the window may cut off the field to reach its aspect, as fractions. Full fields show air and neck beyond the
 # jaws at the sides, orbits and sinuses at the top, and a little air below the chin.
-_MAX_CUT = {"top": 0.1, "left": 0.056, "bottom": 0.03, "right": 0.056}
+_MAX_CUT = {"top": 0.1, "left": 0.045, "bottom": 0.03, "right": 0.045}
 
 
 @dataclass(frozen=True, kw_only=True)

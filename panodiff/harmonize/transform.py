@@ -136,9 +136,7 @@ def cut(image: Grey, box: Box) -> Grey:
 
 
 def _reduced(box: Box, factor: int) -> Box:
-    return Box(
-        top=box.top // factor, left=box.left // factor, bottom=box.bottom // factor, right=box.right // factor
-    )
+    return Box(top=box.top // factor, left=box.left // factor, bottom=box.bottom // factor, right=box.right // factor)
 
 
 def _small(field: Grey) -> Grey:

@@ -10,7 +10,8 @@ from corpora import picture
 
 from panodiff.corpus import candidates, fields
 from panodiff.corpus.candidates import CANDIDATE_CORRELATION, WINDOWS, Window, find_candidates, num_even, signatures
-from panodiff.corpus.fields import FIELD_SIZE, Fields
+from panodiff.corpus.fields import Fields
+from panodiff.manifest import FIELD_SIZE
 from panodiff.harmonize import source as harmonized_source
 from panodiff.harmonize import transform as harmonized_transform
 from panodiff.images import Grey
