@@ -60,9 +60,14 @@ def read_text_chunks(path: Path) -> dict[str, str]:
 
 def area_average(image: Grey, factor: int) -> Grey:
     """`image` reduced by a whole `factor` ≤ 16: each pixel the mean of its factor × factor block, rounded half up."""
-    rows = sum(image[offset::factor].astype(np.uint16) for offset in range(factor))  # (H / factor, W)
-    total = sum(rows[:, offset::factor] for offset in range(factor))
-    return ((2 * total.astype(np.uint32) + factor**2) // (2 * factor**2)).astype(np.uint8)
+    height, width = image.shape
+    rows = np.zeros((height // factor, width), np.uint16)
+    for offset in range(factor):
+        rows += image[offset::factor]
+    total = np.zeros((height // factor, width // factor), np.uint32)
+    for offset in range(factor):
+        total += rows[:, offset::factor]
+    return ((2 * total + factor**2) // (2 * factor**2)).astype(np.uint8)
 
 
 def lanczos(image: Grey, size: tuple[int, int]) -> Grey:

@@ -72,7 +72,6 @@ def read_manifest(path: Path) -> pd.DataFrame:
         na_values=[""],
         lineterminator="\n",
         encoding_errors="surrogateescape",
-        float_precision="round_trip",
     )
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from panodiff.harmonize.source import harmonize_source
 from panodiff.corpus.split import split_corpus
+from panodiff.harmonize.source import harmonize_source
 from panodiff.images import Grey
 from panodiff.manifest import read_manifest
 from panodiff.params import IngestParams, Params, SplitParams
@@ -54,7 +54,9 @@ def run_source(source: str, raw: Path, work: Path, params: Params) -> pd.DataFra
     return read_manifest(out / "rows.csv")
 
 
-def harmonize(raw: Path, found: Path, out: Path, params: Params, source: SourceParams | None = None) -> None:
+def harmonize(
+    raw: Path, found: Path, out: Path, params: Params, source: SourceParams | None = None, *, final: str = ""
+) -> None:
     """The rows and images of one source in `out`, as if the stage had made them there."""
     harmonize_source(
         raw,
@@ -63,7 +65,7 @@ def harmonize(raw: Path, found: Path, out: Path, params: Params, source: SourceP
         source=source or SourceParams(),
         target=params.harmonize,
         quality=params.quality,
-        final=str(out),
+        final=final or str(out),
         check_stop=never_stop,
     )
 

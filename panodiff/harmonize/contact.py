@@ -58,7 +58,7 @@ def _cell(row: dict[Any, Any], out: Path, files: RawFolder, source: SourceParams
         image = decode(files.read(row["path"]), 2**62).image
     except UnusableError:  # gone since: its row says so the next time
         return None
-    grey = to_8_bits(image, source.window)[0] if image.dtype == np.uint16 else image
+    grey, _ = to_8_bits(image, source.window)
     cell = Image.new("RGB", (2 * (_CELL[1] + _GAP), _CELL[0] + _LABEL + _GAP), _PAPER)
     cell.paste(_with_crop(np.rot90(grey, source.quarter_turns).astype(np.uint8), row), (0, 0))
     kept = row["status"] == "kept"

@@ -11,8 +11,15 @@ SURE_POLARITY = 0.3
 _SAMPLE = 200_000  # pixels that percentiles are taken of
 
 
-def to_8_bits(image: NDArray[np.uint16], percentiles: tuple[float, float]) -> tuple[Grey, tuple[int, int]]:
-    """`image` (H, W) with the greys at two percentiles made black and white, and those two greys of the file."""
+def to_8_bits(
+    image: NDArray[np.uint8] | NDArray[np.uint16], percentiles: tuple[float, float]
+) -> tuple[Grey, tuple[int, int] | None]:
+    """`image` (H, W) with the greys at two percentiles made black and white, and those two greys of the file.
+
+    An image of 8 bits stays as it is, and there are no such greys.
+    """
+    if image.dtype == np.uint8:
+        return image.astype(np.uint8, copy=False), None
     step = max(1, int(np.sqrt(image.size / _SAMPLE)))
     low, high = (int(grey) for grey in np.percentile(image[::step, ::step], percentiles, method="nearest"))
     scale = 255 / max(high - low, 1)

@@ -139,7 +139,7 @@ def without_strips(thumb: Grey, field: Box) -> Box:
     return replace(field, top=field.top + _strip(rows), bottom=field.bottom - _strip(rows[::-1]))
 
 
-def _without_border(lines: NDArray[np.generic]) -> tuple[int, int]:
+def _without_border(lines: Grey) -> tuple[int, int]:
     """First and one past the last row that is no part of a uniform border."""
     low, high = np.percentile(lines, (3, 97), axis=1)
     uniform = high - low <= _UNIFORM
@@ -150,7 +150,7 @@ def _without_border(lines: NDArray[np.generic]) -> tuple[int, int]:
     return start, len(lines) - end
 
 
-def _sides(lines: NDArray[np.generic], start: int, end: int) -> list[tuple[int, NDArray[np.generic]]]:
+def _sides(lines: Grey, start: int, end: int) -> list[tuple[int, Grey]]:
     return [(start, lines), (end, lines[::-1])]
 
 
@@ -159,13 +159,13 @@ def _run(flags: NDArray[np.bool_]) -> int:
     return int(np.argmin(flags)) if not flags.all() else len(flags)
 
 
-def _thin_frame(lines: NDArray[np.generic]) -> int:
+def _thin_frame(lines: Grey) -> int:
     """1 where the outermost line is a frame of less than a pixel: all along unlike the second one beside it."""
     first, third = lines[0].astype(np.int16), lines[2].astype(np.int16)
     return int(abs(int(np.median(first - third))) > 25 and np.mean(np.sign(first - third)) ** 2 > 0.8)
 
 
-def _strip(rows: NDArray[np.generic]) -> int:
+def _strip(rows: Grey) -> int:
     """How many of the first rows hold a line of small burned-in text, which ends within _MAX_STRIP of all."""
     near = rows[: int(len(rows) * _MAX_STRIP) + 2].astype(np.int16)
     edges = (np.abs(np.diff(near, axis=1)) > _LETTER_EDGE).sum(axis=1)

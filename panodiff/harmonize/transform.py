@@ -50,7 +50,7 @@ def harmonize_image(
     Raises:
         ValueError: Nothing worth resizing is left within the margins.
     """
-    grey, window = to_8_bits(image, source.window) if image.dtype == np.uint16 else (image, None)
+    grey, window = to_8_bits(image, source.window)
     upright = np.rot90(grey, source.quarter_turns).astype(np.uint8, copy=False)
     thumb, factor = thumbnail(upright)
     measured = polarity(thumb) if source.polarity == "auto" else None

@@ -162,7 +162,7 @@ def _regular(path: Path) -> os.stat_result:
         about = path.stat()
     except OSError as error:
         if error.errno in (errno.ENOENT, errno.ELOOP):
-            raise UnusableError("a link to nothing") from None
+            raise UnusableError("a link to nothing" if path.is_symlink() else "not there any more") from None
         raise
     if stat.S_ISDIR(about.st_mode):
         raise HiddenError("a link to a folder, not entered" if path.is_symlink() else "a folder, unreadable")

@@ -8,13 +8,11 @@ import pytest
 from copying import cropped
 from corpora import picture
 
-from panodiff.corpus import candidates, fields
+from panodiff.corpus import candidates
 from panodiff.corpus.candidates import CANDIDATE_CORRELATION, WINDOWS, Window, find_candidates, num_even, signatures
 from panodiff.corpus.fields import Fields
-from panodiff.manifest import FIELD_SIZE
-from panodiff.harmonize import source as harmonized_source
-from panodiff.harmonize import transform as harmonized_transform
 from panodiff.images import Grey
+from panodiff.manifest import FIELD_SIZE, FIELDS
 
 
 @pytest.fixture(autouse=True)
@@ -27,18 +25,13 @@ def field(image: Grey) -> Grey:
 
 
 def stored(folder: Path, images: list[Grey]) -> Fields:
-    path = folder / fields.FIELDS
+    path = folder / FIELDS
     path.write_bytes(b"".join(field(image).tobytes() for image in images))
     return Fields(((path, len(images)),))
 
 
 def correlated(one: Grey, other: Grey, window: Window = WINDOWS[0]) -> float:
     return float((signatures(field(one)[None], WINDOWS[0]) @ signatures(field(other)[None], window).T).item())
-
-
-def test_fields_lie_where_harmonization_writes_them():
-    assert fields.FIELDS == harmonized_source.FIELDS
-    assert fields.FIELD_SIZE == harmonized_transform.FIELD_SIZE
 
 
 def test_fields_of_several_files_are_numbered_through(tmp_path: Path):

@@ -5,12 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from corpora import INGEST, data_params, margins, never_stop, picture, run_source
+from corpora import INGEST, data_params, harmonize, margins, never_stop, picture, run_source
 from PIL import Image
 
 from panodiff import launch
-from panodiff.harmonize.source import Task, harmonize_source
-from panodiff.images import area_average, read_grey
+from panodiff.images import area_average, lanczos, read_grey
 from panodiff.manifest import read_manifest
 from panodiff.params_data import Margins, SourceParams
 from panodiff.sources.ingest import ingest
@@ -60,7 +59,7 @@ def test_every_kept_file_has_both_images_whatever_its_name(raw: Path, tmp_path: 
     assert others[["high_path", "low_path", "crop_top", "rotation_deg"]].isna().all(axis=None)
 
 
-@pytest.mark.parametrize("own", [settings(), settings(quarter_turns=1, invert=True, top=0.1, right=0.07)])
+@pytest.mark.parametrize("own", [settings(), settings(quarter_turns=2, invert=True, top=0.1, right=0.07)])
 def test_the_stored_crop_maps_the_stored_image_back_to_its_file(raw: Path, tmp_path: Path, own: SourceParams):
     params = data_params(**with_settings(own))
     rows = run_source("mine", raw, tmp_path / "work", params)
@@ -70,9 +69,9 @@ def test_the_stored_crop_maps_the_stored_image_back_to_its_file(raw: Path, tmp_p
         with Image.open(raw / row.path) as image:
             upright = image.rotate(row.rotation_deg, expand=True)
         cut = upright.crop((row.crop_left, row.crop_top, row.crop_right, row.crop_bottom))
-        resized = np.asarray(
-            cut.point(lambda grey: 255 - grey if own.invert else grey).resize((128, 64), Image.LANCZOS)
-        )
+        greys = np.asarray(cut)
+        resized = lanczos(255 - greys if row.inverted else greys, (64, 128))
+        assert bool(row.inverted) == (own.polarity == "invert")
         assert np.array_equal(read_grey(Path(row.high_path)), resized)
         assert np.array_equal(read_grey(Path(row.low_path)), area_average(resized, 2))
 
@@ -90,10 +89,9 @@ def test_a_file_that_is_gone_since_ingestion_is_rejected_not_lost(raw: Path, tmp
     params = data_params()
     ingest("mine", raw, INGEST, tmp_path / "mine.csv", never_stop)
     (raw / "1.png").unlink()
-    task = Task(raw=raw, out=tmp_path / "out", source=settings(), target=params.harmonize)
-    harmonize_source(task, tmp_path / "mine.csv", "final", never_stop)
+    harmonize(raw, tmp_path / "mine.csv", tmp_path / "out", params, settings())
     row = read_manifest(tmp_path / "out" / "rows.csv").set_index("path").loc["1.png"]
-    assert (row["status"], row["reason"]) == ("rejected", "cannot be read: No such file or directory")
+    assert (row["status"], row["reason"]) == ("rejected", "not there any more")
 
 
 def test_a_source_of_rejected_files_only_leaves_their_rows(tmp_path: Path):
@@ -110,11 +108,10 @@ def test_the_number_of_workers_changes_nothing(raw: Path, tmp_path: Path, monkey
         monkeypatch.setenv("PANODIFF_WORKERS", workers)
         monkeypatch.setattr(launch, "ALONE_S", 0)
         out = tmp_path / workers
-        task = Task(raw=raw, out=out, source=settings(), target=data_params().harmonize)
-        harmonize_source(task, tmp_path / "mine.csv", "final", never_stop)
+        harmonize(raw, tmp_path / "mine.csv", out, data_params(), settings(), final="final")
         contents.append({file.relative_to(out): file.read_bytes() for file in out.rglob("*") if file.is_file()})
     assert contents[0] == contents[1]
-    assert len(contents[0]) == 2 * len(ODD_NAMES) + 3
+    assert len(contents[0]) == 2 * len(ODD_NAMES) + 5  # small.png's two, rows, fields and contact sheet
 
 
 @pytest.mark.real

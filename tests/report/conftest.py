@@ -13,13 +13,13 @@ import yaml
 from small import ROOT, SmallStage, pictures, small_encoder, write_small_params
 
 from panodiff.checkpoint import save_model
+from panodiff.corpus.split import account
 from panodiff.diffusion.train import train_diffusion
 from panodiff.evaluation.evaluate import Models, evaluate
 from panodiff.features.analysis import write_analysis
 from panodiff.features.contrastive import train_encoder
 from panodiff.features.embed import embed
 from panodiff.files import write_csv, write_json
-from panodiff.corpus.split import account
 from panodiff.images import area_average, write_grey
 from panodiff.manifest import kept, read_manifest, write_manifest
 from panodiff.params_file import load_params, read_tracked
