@@ -13,6 +13,7 @@ import argparse
 import json
 import os
 import platform
+import shutil
 import tempfile
 import threading
 import time
@@ -29,7 +30,7 @@ from PIL import Image
 
 from panodiff import launch
 from panodiff.files import write_json
-from panodiff.harmonize.source import Task, harmonize_source
+from panodiff.harmonize.source import harmonize_source
 from panodiff.images import encode_grey
 from panodiff.manifest import read_manifest
 from panodiff.params_file import load_params
@@ -39,6 +40,7 @@ from panodiff.sources.phantom.devices import DEVICES
 
 ROOT = Path(__file__).parents[1]
 SUFFIX = {"adld": ".png", "dentex": ".png", "tsxk": ".jpg", "tufts": ".jpg", "uspforp": ".jpg"}
+ROUNDS = 2
 DISTINCT = 4  # radiographs drawn a source; the corpus repeats them under other names
 HIGH, LOW = (512, 1024), (128, 256)
 
@@ -46,7 +48,7 @@ HIGH, LOW = (512, 1024), (128, 256)
 def main() -> None:
     """Draw, measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--images", type=int, nargs="+", default=[500], help="sizes of the corpus for our stage")
+    parser.add_argument("--images", type=int, nargs="+", default=[1500], help="sizes of the corpus for our stage")
     parser.add_argument("--loop-images", type=int, default=100, help="images that the slow Pillow loop takes")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -62,12 +64,17 @@ def measure_all(folder: Path, sizes: list[int], loop_images: int) -> dict:
     """All rows, and the two ratios at the first of `sizes`."""
     drawn = draw(folder / "drawn")
     corpora = {size: multiply(drawn, folder / f"raw{size}", size) for size in {*sizes, loop_images}}
-    rows = {f"Pillow loop, {loop_images}": measured(partial(pillow_loop, corpora[loop_images], folder), loop_images)}
     first = sizes[0]
-    rows[f"decode + encode, {first}"] = measured(partial(bound, corpora[first], folder), first)
-    for size in sizes:
-        rows[f"ingest, {size}"] = measured(partial(run_ingest, corpora[size], folder), size)
-        rows[f"harmonize, {size}"] = measured(partial(run_harmonize, corpora[size], folder), size)
+    rows: dict[str, dict[str, float]] = {}
+    for number in range(ROUNDS):  # in turn: what else the machine does hits all alike
+        out = folder / f"round{number}"
+        out.mkdir()
+        keep_best(rows, f"Pillow loop, {loop_images}", partial(pillow_loop, corpora[loop_images], out), loop_images)
+        keep_best(rows, f"decode + encode, {first}", partial(bound, corpora[first], out), first)
+        for size in sizes if number == 0 else sizes[:1]:
+            keep_best(rows, f"ingest, {size}", partial(run_ingest, corpora[size], out), size)
+            keep_best(rows, f"harmonize, {size}", partial(run_harmonize, corpora[size], out), size)
+        shutil.rmtree(out)
     ours, loop, floor = (
         rows[name]["ms_an_image"]
         for name in (f"harmonize, {first}", f"Pillow loop, {loop_images}", f"decode + encode, {first}")
@@ -79,6 +86,12 @@ def measure_all(folder: Path, sizes: list[int], loop_images: int) -> dict:
         "workers": launch.num_workers(),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
     }
+
+
+def keep_best(rows: dict[str, dict[str, float]], name: str, work: Callable[[], None], count: int) -> None:
+    """Measure `work`, and keep its row if it is the fastest of that name so far."""
+    row = measured(work, count)
+    rows[name] = min(row, rows.get(name, row), key=lambda each: each["ms_an_image"])
 
 
 def draw(folder: Path) -> list[Path]:
@@ -187,8 +200,16 @@ def run_harmonize(raw: Path, folder: Path) -> None:
     params = load_params(ROOT / "params.yaml")
     target = params.harmonize.model_copy(update={"high_size": HIGH, "low_size": LOW})
     out = folder / f"out-{raw.name}"
-    task = Task(raw=raw, out=out, source=params.source["adld"], target=target)
-    harmonize_source(task, folder / f"{raw.name}.csv", "out", lambda: None)
+    harmonize_source(
+        raw,
+        folder / f"{raw.name}.csv",
+        out,
+        source=params.source["adld"],
+        target=target,
+        quality=params.quality,
+        final="out",
+        check_stop=lambda: None,
+    )
     statuses = read_manifest(out / "rows.csv")["status"].value_counts().to_dict()
     if set(statuses) != {"kept"}:
         raise AssertionError(f"all images must pass, or the time says nothing: {json.dumps(statuses)}")

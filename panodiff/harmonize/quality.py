@@ -21,7 +21,7 @@ def measure(*, native: Grey, field: Grey, crop: Grey) -> dict[str, float]:
         field: Its exposed field, small.
         crop: What was cut out of it, small.
     """
-    low, middle, high = np.percentile(field, (5, 50, 95)) / 255
+    low, middle, high = np.percentile(field[::3, ::3], (5, 50, 95)) / 255
     height, width = field.shape
     return {
         "contrast": float(high - low),

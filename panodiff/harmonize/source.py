@@ -10,10 +10,10 @@ from typing import Any
 import cv2
 
 from panodiff import launch
-from panodiff.harmonize.contact import write_contact_sheet
+from panodiff.harmonize.contact import MAX_REJECTED, MAX_SHOWN, as_it_is, spread_over, write_contact_sheet
 from panodiff.harmonize.quality import find_flags
 from panodiff.harmonize.transform import Harmonized, harmonize_image
-from panodiff.images import encode_grey
+from panodiff.images import Grey, encode_grey
 from panodiff.manifest import FIELDS, read_manifest, write_manifest
 from panodiff.params_data import HarmonizeParams, QualityParams, SourceParams
 from panodiff.progress import track
@@ -64,13 +64,18 @@ def harmonize_source(
     (out / "low").mkdir()
     with opened(raw) as files, (out / FIELDS).open("wb") as fields:
         task = Task(raw=files, out=out, source=source, target=target, quality=quality)
-        work = list(rows.loc[kept, ["id", "path", "frames"]].itertuples(index=False, name=None))
+        shown = spread_over(len(kept))
+        columns = [rows.loc[kept, name] for name in ("id", "path", "frames")]
+        work = [(*row, number in shown) for number, row in enumerate(zip(*columns, strict=True))]
         done = launch.spread(partial(_harmonize_file, task=task), work)
         filled: dict[Any, dict[str, Any]] = {}
-        for index, (facts, field) in zip(kept, track(done, len(work), f"harmonizing {final}"), strict=True):
+        pictures: dict[Any, Grey] = {}
+        for index, (facts, field, picture) in zip(kept, track(done, len(work), f"harmonizing {final}"), strict=True):
             check_stop()
             filled[index] = facts
             fields.write(field)
+            if picture is not None and len(pictures) < MAX_SHOWN + MAX_REJECTED:
+                pictures[index] = picture
         for column in sorted({column for facts in filled.values() for column in facts}):
             values = {index: facts[column] for index, facts in filled.items() if column in facts}
             rows.loc[list(values), column] = list(values.values())
@@ -78,19 +83,24 @@ def harmonize_source(
         for resolution in ("high", "low"):
             paths = f"{final}/{resolution}/" + harmonized["id"] + ".png"
             rows.loc[harmonized.index, f"{resolution}_path"] = paths
-        write_contact_sheet(out, files, rows, source)
+    write_contact_sheet(out, rows, pictures)
     write_manifest(out / "rows.csv", rows)
     os.sync()  # once for all pictures: to wait for the disk at each one takes longer than to make it
 
 
-def _harmonize_file(named: tuple[str, str, int], *, task: Task) -> tuple[dict[str, Any], bytes]:
-    """Write both images of one file; the columns that this fills in its row, and the field for FIELDS."""
-    name, path, frames = named
+def _harmonize_file(named: tuple[str, str, int, bool], *, task: Task) -> tuple[dict[str, Any], bytes, Grey | None]:
+    """Write both images of one file.
+
+    Returns:
+        The columns that this fills in its row, the field for FIELDS, and the picture for the contact sheet.
+    """
+    name, path, frames, is_shown = named
     cv2.setNumThreads(1)  # the files are spread over the processes
     try:
-        result = harmonize_image(decode(task.raw.read(path), NO_LIMIT).image, task.source, task.target)
+        image = decode(task.raw.read(path), NO_LIMIT).image
+        result = harmonize_image(image, task.source, task.target)
     except (UnusableError, ValueError) as error:
-        return {"status": "rejected", "reason": str(error)}, b""
+        return {"status": "rejected", "reason": str(error)}, b"", None
     flags = find_flags(
         result.measures,
         task.quality,
@@ -100,10 +110,11 @@ def _harmonize_file(named: tuple[str, str, int], *, task: Task) -> tuple[dict[st
     )
     facts = _facts(result) | {"flags": " ".join(flags) or None}
     if against := [flag for flag in flags if flag in task.quality.reject]:
-        return facts | {"status": "rejected", "reason": f"{against[0]} (quality)"}, b""
+        picture = as_it_is(image, task.source)
+        return facts | {"status": "rejected", "reason": f"{against[0]} (quality)"}, b"", picture
     (task.out / "high" / f"{name}.png").write_bytes(encode_grey(result.high))
     (task.out / "low" / f"{name}.png").write_bytes(encode_grey(result.low))
-    return facts, result.field.tobytes()
+    return facts, result.field.tobytes(), as_it_is(image, task.source) if is_shown else None
 
 
 def _facts(result: Harmonized) -> dict[str, Any]:

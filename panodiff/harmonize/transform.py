@@ -58,7 +58,7 @@ def harmonize_image(
     if inverted:
         upright, thumb = 255 - upright, 255 - thumb
     skew, field = 0.0, None
-    if source.deskew and (found := find_skewed_field(np.ascontiguousarray(thumb))):
+    if source.deskew and (found := find_skewed_field(thumb.copy())):
         skew, field = found
         upright, thumb = turned(upright, skew), turned(thumb, skew)
         field = without_strips(thumb, field)
