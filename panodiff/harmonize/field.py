@@ -65,6 +65,8 @@ def thumbnail(image: Grey) -> tuple[Grey, int]:
     if factor == 1:
         return part, 1
     size = (part.shape[1] // factor, part.shape[0] // factor)
+    if factor % 4 == 0:  # every second row will do, in half the time
+        part = part[::2]
     return np.asarray(cv2.resize(part, size, interpolation=cv2.INTER_AREA), np.uint8), factor
 
 

@@ -1,8 +1,10 @@
 """What is odd about an image: measured, held against the limits of the section `quality`, flagged or rejected."""
 
 from collections.abc import Mapping
+from functools import cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from panodiff.harmonize.exposure import SURE_POLARITY
 from panodiff.images import Grey
@@ -70,10 +72,17 @@ def fine_detail(native: Grey) -> float:
     side = min(_PATCH, height, width)
     top, left = (height - side) // 2, (width - side) // 2
     patch = native[top : top + side, left : left + side].astype(np.float32)
-    taper = np.hanning(side).astype(np.float32)[:, None] * np.hanning(side).astype(np.float32)
-    power = np.abs(np.fft.rfft2((patch - patch.mean()) * taper)) ** 2 / (taper**2).sum()
+    taper, is_fine = _taper(side)
+    spectrum = np.fft.rfft2((patch - patch.mean()) * taper)[is_fine]
+    return float(np.sqrt((spectrum.real**2 + spectrum.imag**2).mean() / (taper**2).sum()))
+
+
+@cache
+def _taper(side: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Hann's window (side, side), and which frequencies of its real transform are finer than 8/3 pixels."""
+    window = np.hanning(side).astype(np.float32)
     down, across = np.abs(np.fft.fftfreq(side))[:, None], np.fft.rfftfreq(side)
-    return float(np.sqrt(power[np.maximum(down, across) > 3 / 8].mean()))
+    return window[:, None] * window, np.maximum(down, across) > 3 / 8
 
 
 def written_share(crop: Grey) -> float:

@@ -1,5 +1,6 @@
 """The exposed field and the window with the jaws."""
 
+from functools import cache
 from pathlib import Path
 
 import cv2
@@ -17,6 +18,7 @@ from panodiff.sources.phantom import DEVICES, draw_phantom
 TARGET = HarmonizeParams(high_size=(128, 256), low_size=(32, 64), aspect="keep")
 
 
+@cache
 def phantom(name: str, patient: int = 0, scale: float = 0.3) -> tuple[Grey, dict]:
     device = DEVICES[name]
     height, width, _ = device.sizes[patient % len(device.sizes)]
@@ -29,19 +31,17 @@ def field_of(image: Grey) -> Box:
     return find_field(thumb).enlarged(factor, (image.shape[0], image.shape[1]))
 
 
-@settings(max_examples=40, deadline=None)
-@given(border=st.tuples(*[st.integers(0, 40)] * 4), grey=st.sampled_from([0, 90, 255]), scale=st.sampled_from([0.3, 1]))
-def test_a_uniform_border_is_cut_off_and_hardly_more(border: tuple[int, int, int, int], grey: int, scale: float):
+@pytest.mark.parametrize("scale", [0.3, 1])
+@settings(max_examples=30, deadline=None)
+@given(border=st.tuples(*[st.integers(0, 40)] * 4), grey=st.sampled_from([0, 90, 255]))
+def test_a_uniform_border_is_cut_off_and_hardly_more(scale: float, border: tuple[int, int, int, int], grey: int):
     image = phantom("adld", scale=scale)[0]
-    top, bottom, left, right = border
-    framed = cv2.copyMakeBorder(image, top, bottom, left, right, cv2.BORDER_CONSTANT, value=(float(grey),))
-    field, alone, (_, factor) = field_of(framed), field_of(image), thumbnail(framed)
-    assert (alone.top, alone.left, alone.bottom, alone.right) == (0, 0, *image.shape)
-    spare = 2 * factor  # pixels of the thumbnail beside the border mix both
-    for found, wanted in ((field.top, top), (field.left, left)):
-        assert wanted <= found <= (wanted + spare if wanted else 0)
-    for found, wanted, size in ((field.bottom, bottom, framed.shape[0]), (field.right, right, framed.shape[1])):
-        assert wanted <= size - found <= (wanted + spare if wanted else 0)
+    framed = cv2.copyMakeBorder(image, *border, cv2.BORDER_CONSTANT, value=(float(grey),))
+    field, factor = field_of(framed), thumbnail(framed)[1]
+    cut = (field.top, framed.shape[0] - field.bottom, field.left, framed.shape[1] - field.right)
+    for found, wanted in zip(cut, border, strict=True):
+        # Pixels of the thumbnail beside the border mix both; a border thinner than one of them may stay.
+        assert (wanted if wanted >= factor else 0) <= found <= (wanted + 2 * factor if wanted else 0)
 
 
 def test_the_letter_of_a_side_moves_no_edge_of_the_field():
@@ -88,7 +88,9 @@ def test_a_film_that_was_scanned_askew_is_turned_back(degrees: float, grey: floa
     found = find_skewed_field(scan(image, degrees, grey))
     assert found is not None
     assert found[0] == pytest.approx(-degrees, abs=0.1)
-    straight = turned(scan(image, degrees, grey), found[0])[found[1].top : found[1].bottom, found[1].left : found[1].right]
+    straight = turned(scan(image, degrees, grey), found[0])[
+        found[1].top : found[1].bottom, found[1].left : found[1].right
+    ]
     assert np.abs(np.array(straight.shape) - image.shape).max() <= 4
     top, left = found[1].top - 60, found[1].left - 60
     original = image[top : top + straight.shape[0], left : left + straight.shape[1]]
@@ -102,7 +104,9 @@ def test_an_angle_that_is_too_small_or_too_large_is_left(degrees: float):
 
 @pytest.mark.parametrize("name", DEVICES)
 def test_no_image_without_a_border_is_turned(name: str):
-    assert not any(harmonize_image(phantom(name, patient)[0], SourceParams(), TARGET).rotation_deg for patient in range(8))
+    assert not any(
+        harmonize_image(phantom(name, patient)[0], SourceParams(), TARGET).rotation_deg for patient in range(8)
+    )
 
 
 def test_deskew_turns_only_where_it_is_asked_for():
@@ -118,7 +122,9 @@ def test_an_image_that_cannot_be_written_to_is_harmonized_too():
 
 
 @settings(max_examples=300, deadline=None)
-@given(size=st.tuples(st.integers(50, 3000), st.integers(50, 6000)), at=st.tuples(st.integers(0, 90), st.integers(0, 90)))
+@given(
+    size=st.tuples(st.integers(50, 3000), st.integers(50, 6000)), at=st.tuples(st.integers(0, 90), st.integers(0, 90))
+)
 def test_a_window_has_the_aspect_and_keeps_most_of_the_field(size: tuple[int, int], at: tuple[int, int]):
     (height, width), (top, left) = size, at
     field = Box(top=top, left=left, bottom=top + height, right=left + width)

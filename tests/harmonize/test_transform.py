@@ -1,10 +1,14 @@
 """One radiograph upright, cropped and at both resolutions."""
 
+import json
+from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
-from corpora import margins, picture
+import yaml
+from corpora import ROOT, margins, picture
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -14,6 +18,9 @@ from panodiff.harmonize.field import Box
 from panodiff.harmonize.transform import find_crop, harmonize_image
 from panodiff.images import lanczos
 from panodiff.params_data import HarmonizeParams, Margins, SourceParams
+from panodiff.params_file import load_params, merge
+from panodiff.sources.phantom import draw_phantom
+from panodiff.sources.phantom.devices import DEVICES
 
 
 def source(*, quarter_turns: int = 0, invert: bool = False, **cut: float) -> SourceParams:
@@ -129,3 +136,34 @@ def test_margins_that_leave_too_little_are_refused_with_what_is_left():
     with pytest.raises(ValueError, match=r"only 10×20 pixels are left within source\.<name>\.crop"):
         crop_of((100, 200), narrow, target())
     assert crop_of((100, 200), source(left=0.42, right=0.42), target()).bottom == 58  # 16×32
+
+
+def published_recipe() -> dict[str, Any]:
+    """The sections of params.yaml that docs/data.md gives for the published recipe."""
+    text = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
+    block = text.split("## The published recipe")[1].split("```yaml\n")[1].split("```")[0]
+    return yaml.safe_load(block)
+
+
+def test_the_published_recipe_is_a_valid_set_of_parameters(tmp_path: Path):
+    content = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(merge(content, published_recipe())), encoding="utf-8")
+    params = load_params(tmp_path / "params.yaml")
+    assert set(published_recipe()["source"]) == set(params.sources)
+    assert (params.harmonize.aspect, params.quality.reject) == ("squash", ())
+
+
+@pytest.mark.parametrize("size", [(478, 987), (840, 1615)])
+def test_the_published_recipe_cuts_and_stretches_as_a_plain_script_does(size: tuple[int, int]):
+    recipe = published_recipe()
+    own = SourceParams.model_validate_json(json.dumps(recipe["source"]["tufts"]), strict=True)
+    wanted = HarmonizeParams(high_size=(512, 1024), low_size=(128, 256), aspect=recipe["harmonize"]["aspect"])
+    image = draw_phantom(1, 2, *size, DEVICES["tufts"])[0]
+    result = harmonize_image(image, own, wanted)
+    cut = Image.fromarray(image).crop((127, 64, size[1] - 127, size[0] - 90))
+    plain = np.asarray(cut.resize((1024, 512), Image.Resampling.LANCZOS)).astype(int)
+    assert (np.abs(result.high.astype(int) - plain) <= 1).mean() > 0.999  # the rest: the edges of burned-in letters
+    means = block_reduce(result.high.astype(float), (4, 4), np.mean)
+    assert np.array_equal(result.low, np.floor(means + 0.5))
+    other = cv2.resize(result.high, (256, 128), interpolation=cv2.INTER_AREA)
+    assert np.array_equal(result.low[means % 1 != 0.5], other[means % 1 != 0.5])  # OpenCV rounds ties to even
