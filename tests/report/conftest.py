@@ -13,6 +13,8 @@ import yaml
 from small import ROOT, SmallStage, pictures, small_encoder, write_small_params
 
 from panodiff.checkpoint import save_model
+from panodiff.corpus.duplicates import COPIES
+from panodiff.corpus.look import write_look
 from panodiff.corpus.split import account
 from panodiff.diffusion.train import train_diffusion
 from panodiff.evaluation.evaluate import Models, evaluate
@@ -20,7 +22,8 @@ from panodiff.features.analysis import write_analysis
 from panodiff.features.contrastive import train_encoder
 from panodiff.features.embed import embed
 from panodiff.files import write_csv, write_json
-from panodiff.images import area_average, write_grey
+from panodiff.harmonize.contact import write_contact_sheet
+from panodiff.images import area_average, read_grey, write_grey
 from panodiff.manifest import kept, read_manifest, write_manifest
 from panodiff.params_file import load_params, read_tracked
 from panodiff.pipeline import load_pipeline
@@ -60,6 +63,7 @@ def report(out: Path, changed: Mapping[str, Path] | None = None, profile: str = 
     stage = load_pipeline()["report"]
 
     def find(path: str) -> Path:
+        path = path.replace(f"data/harmonized/{profile}", "data/harmonized/smoke")  # which is what was made
         assert any(Path(path).is_relative_to(dep) for dep in stage.deps), f"dvc.yaml does not list {path}"
         return (changed or {}).get(path, Path(path))
 
@@ -122,16 +126,30 @@ def write_corpus() -> pd.DataFrame:
             image = next(images)
             write_grey(Path(paths["high_path"]), image)
             write_grey(Path(paths["low_path"]), area_average(image, 2))
-            rows.append(row | paths | {"status": "kept", "split": split, "group": row["id"]})
-    repeat = {"source": "adld", "status": "duplicate"}
-    rows += [
-        repeat | {"id": f"adld-{100 + n:012x}", "path": f"r{n}.png", "reason": f"same pixels as adld-{n:012x}"}
-        for n in (0, 2, 4)
-    ]
+            about = {"format": "PNG", "height": 64, "width": 128, "group": row["id"]}
+            rows.append(row | paths | about | {"status": "kept", "split": split})
+    copies = []
+    for n in (0, 2, 4):
+        name, of = f"adld-{100 + n:012x}", f"adld-{n:012x}"
+        copied = rows[n] | {"status": "duplicate", "split": None, "id": name, "path": f"r{n}.png", "copy_of": of}
+        rows.append(copied | {"reason": f"same pixels as {of}"})
+        copies.append({"id": name, "copy_of": of, "kind": "same pixels", "correlation": 1.0})
+    rows[0]["flags"] = "small upscaled"
     rows.append({"source": "tufts", "status": "rejected", "id": "tufts-ffffffffffff", "reason": "cannot be decoded"})
     rows.append({"source": "tufts", "status": "beside", "id": "tufts-eeeeeeeeeeee", "reason": "not a radiograph"})
     write_manifest(Path("data/manifest/corpus.csv"), pd.DataFrame(rows))
+    write_csv(Path("data/manifest/copies.csv"), COPIES, copies)
+    write_look(Path("data/manifest"), Path("metrics/corpus"))
+    write_sheet("adld", rows)
     return read_manifest(Path("data/manifest/corpus.csv"))
+
+
+def write_sheet(source: str, rows: list[dict[str, Any]]) -> None:
+    """The contact sheet of one source; the other one has none."""
+    done = {"crop_top": 0, "crop_left": 0, "crop_bottom": 64, "crop_right": 128, "rotation_deg": 0, "inverted": 0}
+    table = pd.DataFrame([row | done for row in rows if row["source"] == source and row["status"] == "kept"])
+    shown = {index: read_grey(Path(row["high_path"])) for index, row in table.iterrows()}
+    write_contact_sheet(Path(f"data/harmonized/smoke/{source}"), table.assign(flags=None), shown)
 
 
 def train_all() -> None:

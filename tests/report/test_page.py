@@ -117,6 +117,30 @@ def test_all_that_the_stages_left_is_on_the_page(project: SimpleNamespace, html:
     assert "Synthetic radiograph synthetic-000005" not in html  # report.num_samples is 5, counted from 0
 
 
+def test_the_data_are_there_to_look_at(html: str):
+    page = Page(html)
+    shown = [values["alt"] for tag, values, _ in page.elements if tag == "img"]
+    assert "Radiographs of adld, with the crop drawn on each" in shown
+    assert "Radiographs of tufts, with the crop drawn on each" not in shown  # its stage had nothing to draw
+    assert "Groups of radiographs that repeat each other" in shown
+    drawn = [values["aria-label"] for tag, values, _ in page.elements if tag == "svg"]
+    assert {"Sizes of the files", "Greys of the harmonized images"} <= set(drawn)
+    assert "upscaled" in page.text
+
+
+def test_published_counts_stand_beside_those_found_in_the_profile_of_the_datasets(
+    project: SimpleNamespace, html: str, tmp_path: Path
+):
+    account = json.loads((project.root / "metrics/data.json").read_text(encoding="utf-8"))
+    account["sources"]["adld"]["published"] = {"files": 4711, "distinct": 4242, "note": "It <grew> later."}
+    (tmp_path / "data.json").write_text(json.dumps(account), encoding="utf-8")
+    changed = project.report(tmp_path, {"metrics/data.json": tmp_path / "data.json"})
+    assert "differ from the published ones" not in Page(html).text
+    assert "differ from the published ones" in Page(changed).text
+    assert "4711 files, 4242 distinct. It <grew> later." in Page(changed).text
+    assert "It <grew>" not in changed
+
+
 def test_only_the_smoke_profile_says_that_its_patients_are_drawn(project: SimpleNamespace, html: str, tmp_path: Path):
     paper = Page(project.report(tmp_path, profile="paper")).text
     assert "No patients here." in Page(html).text
