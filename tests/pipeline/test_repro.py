@@ -69,7 +69,8 @@ def test_every_synthetic_image_says_that_it_is_and_how_it_was_made(copy: Working
 
 @pytest.mark.usefixtures("params_put_back")
 def test_one_source_s_crop_reruns_that_source_and_what_depends_on_it(copy: WorkingCopy) -> None:
-    copy.edit_params({"source": {"tufts": {"margins": {"top": 0.11}}}})
+    margins = {"unit": "fraction", "top": 0.11, "left": 0.05, "bottom": 0.05, "right": 0.05}
+    copy.edit_params({"source": {"tufts": {"crop": margins}}})
     assert copy.would_run() == {
         "harmonize@tufts",
         "report",
