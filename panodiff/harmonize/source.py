@@ -10,7 +10,7 @@ from typing import Any
 import cv2
 
 from panodiff import launch
-from panodiff.harmonize.contact import MAX_REJECTED, MAX_SHOWN, as_it_is, spread_over, write_contact_sheet
+from panodiff.harmonize.contact import MAX_REJECTED, as_it_is, spread_over, write_contact_sheet
 from panodiff.harmonize.quality import find_flags
 from panodiff.harmonize.transform import Harmonized, harmonize_image
 from panodiff.images import Grey, encode_grey
@@ -70,11 +70,13 @@ def harmonize_source(
         done = launch.spread(partial(_harmonize_file, task=task), work)
         filled: dict[Any, dict[str, Any]] = {}
         pictures: dict[Any, Grey] = {}
+        num_rejected = 0
         for index, (facts, field, picture) in zip(kept, track(done, len(work), f"harmonizing {final}"), strict=True):
             check_stop()
             filled[index] = facts
             fields.write(field)
-            if picture is not None and len(pictures) < MAX_SHOWN + MAX_REJECTED:
+            num_rejected += picture is not None and "status" in facts
+            if picture is not None and ("status" not in facts or num_rejected <= MAX_REJECTED):
                 pictures[index] = picture
         for column in sorted({column for facts in filled.values() for column in facts}):
             values = {index: facts[column] for index, facts in filled.items() if column in facts}

@@ -53,7 +53,7 @@ def harmonize_image(
     grey, window = to_8_bits(image, source.window)
     upright = np.rot90(grey, source.quarter_turns).astype(np.uint8, copy=False)
     thumb, factor = thumbnail(upright)
-    measured = polarity(thumb) if source.polarity == "auto" else None
+    measured = polarity(part(thumb, find_field(thumb))) if source.polarity == "auto" else None
     inverted = source.polarity == "invert" or (measured is not None and measured < -SURE_POLARITY)
     if inverted:
         upright, thumb = 255 - upright, 255 - thumb
@@ -64,8 +64,11 @@ def harmonize_image(
         field = without_strips(thumb, field)
     field = field or find_field(thumb)
     size = (upright.shape[0], upright.shape[1])
-    crop = find_crop(size, field.enlarged(factor, size), source, target)
-    high = lanczos(cut(upright, crop), target.high_size)
+    exposed = field.enlarged(factor, size)
+    crop = find_crop(size, exposed, source, target)
+    seen = exposed if source.crop == "auto" else Box(top=0, left=0, bottom=size[0], right=size[1])
+    high = lanczos(cut(upright, crop, seen), target.high_size)
+    small = Box(top=0, left=0, bottom=thumb.shape[0], right=thumb.shape[1]) if seen is not exposed else field
     return Harmonized(
         high=high,
         low=area_average(high, target.scale),
@@ -75,7 +78,9 @@ def harmonize_image(
         inverted=inverted,
         window=window,
         polarity=measured,
-        measures=measure(native=upright, field=part(thumb, field), crop=part(thumb, _reduced(crop, factor))),
+        measures=measure(
+            native=upright, field=part(thumb, field), crop=part(thumb, _reduced(crop, factor).common(small))
+        ),
     )
 
 
@@ -125,14 +130,15 @@ def part(image: Grey, box: Box) -> Grey:
     return image[max(0, box.top) : box.bottom, max(0, box.left) : box.right]
 
 
-def cut(image: Grey, box: Box) -> Grey:
-    """The box, black where it lies beyond the image."""
-    inside = part(image, box)
-    if inside.shape == (box.height, box.width):
-        return inside
-    top, left = max(0, -box.top), max(0, -box.left)
-    bottom, right = box.height - top - inside.shape[0], box.width - left - inside.shape[1]
-    return np.asarray(cv2.copyMakeBorder(inside, top, bottom, left, right, cv2.BORDER_CONSTANT, value=(0.0,)), np.uint8)
+def cut(image: Grey, box: Box, seen: Box) -> Grey:
+    """The box, black where it lies beyond what is `seen` of the image: a border must not come back into the picture."""
+    inner = box.common(seen)
+    if inner == box:
+        return part(image, box)
+    canvas = np.zeros((box.height, box.width), np.uint8)
+    top, left = inner.top - box.top, inner.left - box.left
+    canvas[top : top + inner.height, left : left + inner.width] = part(image, inner)
+    return canvas
 
 
 def _reduced(box: Box, factor: int) -> Box:

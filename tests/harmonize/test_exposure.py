@@ -52,8 +52,8 @@ def test_an_image_of_8_bits_stays_as_it_is():
 def test_a_deep_radiograph_is_harmonized_as_its_8_bits_are():
     image = phantom("dentex", 0)
     deep = image.astype(np.uint16) * 257
-    own = SourceParams(window=(0, 100))
-    shown, result = harmonize_image(image, own, TARGET), harmonize_image(deep, own, TARGET)
+    own, target = SourceParams(window=(0, 100)), TARGET.model_copy(update={"aspect": "squash"})
+    shown, result = harmonize_image(image, own, target), harmonize_image(deep, own, target)
     assert result.window == (257 * int(image.min()), 257 * int(image.max()))
     assert result.crop == shown.crop
     stretched = (shown.high.astype(float) - image.min()) * 255 / (int(image.max()) - int(image.min()))

@@ -76,13 +76,16 @@ def spot_centre(image: np.ndarray) -> np.ndarray:
     orientation=ORIENTATIONS,
     turns=TURNS,
     skew=st.sampled_from([0.0, 4.5, 1.3, -0.8, -3.2]),
-    aspect=st.sampled_from(["keep", "squash"]),
-    crop=st.sampled_from(["auto", Margins(unit="fraction", top=0.12, left=0.1, bottom=0.1, right=0.13)]),
+    framing=st.tuples(
+        st.sampled_from(["keep", "squash"]),
+        st.sampled_from(["auto", Margins(unit="fraction", top=0.12, left=0.1, bottom=0.1, right=0.13)]),
+    ),
     place=st.tuples(st.integers(110, 200), st.integers(150, 450)),
 )
 def test_a_spot_of_the_harmonized_image_lies_where_the_file_has_it(
-    orientation: int, turns: int, skew: float, aspect: Any, crop: Any, place: tuple[int, int]
+    orientation: int, turns: int, skew: float, framing: tuple[Any, Any], place: tuple[int, int]
 ):
+    aspect, crop = framing
     upright = np.zeros((300, 620), np.float32)
     cv2.rectangle(upright, (60, 40), (570, 265), 100, -1)
     y, x = np.mgrid[0:300, 0:620]

@@ -62,7 +62,7 @@ ODD = {
     "over_exposed": with_greys(phantom(), 0.72, 1),
     "not_panoramic": phantom()[:, 200:620],
     "burned_in_text": with_text(phantom()),
-    "upscaled": enlarged(phantom(), 2),
+    "upscaled": enlarged(phantom(), 4),
     "small": phantom(scale=0.08),
 }
 
@@ -129,7 +129,9 @@ def test_rounding_alone_makes_the_detail_that_its_docstring_says():
 
 @pytest.mark.real
 def test_few_real_radiographs_are_flagged_and_none_rejected(test_data: Path):
-    images = [cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) for path in sorted((test_data / "radiographs").rglob("*.png"))]
+    images = [
+        cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) for path in sorted((test_data / "radiographs").rglob("*.png"))
+    ]
     found = [flags(np.asarray(image, np.uint8)) for image in images]
     assert not any(set(names) & set(QUALITY.reject) for names in found)
     assert sum(bool(set(names) - {"small", "burned_in_text"}) for names in found) <= 0.02 * len(found)
@@ -138,6 +140,8 @@ def test_few_real_radiographs_are_flagged_and_none_rejected(test_data: Path):
 
 @pytest.mark.real
 def test_most_real_radiographs_that_were_enlarged_are_told(test_data: Path):
-    images = [cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) for path in sorted((test_data / "radiographs").rglob("*.png"))]
+    images = [
+        cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) for path in sorted((test_data / "radiographs").rglob("*.png"))
+    ]
     told = [fine_detail(enlarged(np.asarray(image, np.uint8), 2)) < QUALITY.upscaled for image in images]
     assert np.mean(told) > 0.75
