@@ -11,7 +11,9 @@ import yaml
 
 PROJECT = Path(__file__).parents[2]
 TINY: dict[str, Any] = {  # laid over profiles.smoke: everything is there, little of it
-    "encoder": {"training": {"num_steps": 30, "batch_size": 16, "warmup_steps": 5, "log_every": 5}},
+    "encoder": {
+        "training": {"num_steps": 30, "batch_size": 16, "learning_rate": 4.0e-3, "warmup_steps": 5, "log_every": 5}
+    },
     "diffusion": {
         "network": {"widths": [16, 32, 32, 32], "attention": [False, False, True], "patch_size": 2},
         "training": {
