@@ -70,19 +70,25 @@ def area_average(image: Grey, factor: int) -> Grey:
     return ((2 * total + factor**2) // (2 * factor**2)).astype(np.uint8)
 
 
-def lanczos(image: Grey, size: tuple[int, int]) -> Grey:
+def lanczos(image: Grey, size: tuple[int, int], box: tuple[float, float, float, float] | None = None) -> Grey:
     """`image` at `size` (H, W) by Lanczos' filter of three lobes, widened where it shrinks so that nothing aliases.
+
+    With `box`, top, bottom, left and right in fractions of pixels, only what lies in it fills that size.
 
     An eighth of the time that Pillow's LANCZOS takes, with the same bytes on every CPU. Both are as close to the
     filter in floating point (57.7 dB on a radiograph made smaller); they differ by 1 grey, and by more where a sharp
     mark is burned in, since each takes rows and columns in its own order and clips between the two.
     """
-    from cykooz_resizer import FilterType, ImageData, PixelType, ResizeAlg, ResizeOptions, Resizer  # noqa: PLC0415
+    from cykooz_resizer import CropBox, FilterType, ImageData, PixelType, ResizeAlg, ResizeOptions, Resizer  # noqa: PLC0415
 
     (height, width), (to_height, to_width) = image.shape, size
     source = ImageData(width, height, PixelType.U8, image.tobytes())
     target = ImageData(to_width, to_height, PixelType.U8)
-    Resizer().resize(source, target, ResizeOptions(resize_alg=ResizeAlg.convolution(FilterType.lanczos3)))
+    options = ResizeOptions(resize_alg=ResizeAlg.convolution(FilterType.lanczos3))
+    if box:
+        top, bottom, left, right = box
+        options.crop_box = CropBox(left=left, top=top, width=right - left, height=bottom - top)
+    Resizer().resize(source, target, options)
     return np.frombuffer(target.get_buffer(), np.uint8).reshape(size)
 
 

@@ -1,5 +1,6 @@
 """Greys: from the depth of the file to 8 bits, and which end of them is air."""
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -29,9 +30,9 @@ def to_8_bits(
 
 def polarity(thumb: Grey) -> float:
     """How much brighter the jaws are than the air and neck below them on both sides, in standard deviations."""
-    thumb = thumb[::2, ::2]  # means need no more
     height, width = thumb.shape
     jaws = thumb[int(0.3 * height) : int(0.75 * height), int(0.2 * width) : int(0.8 * width)]
     below = thumb[int(0.8 * height) :]
-    corners = (below[:, : int(0.2 * width)].mean() + below[:, int(0.8 * width) :].mean()) / 2
-    return float((jaws.mean() - corners) / max(float(thumb.std()), 1.0))
+    corners = (cv2.mean(below[:, : int(0.2 * width)])[0] + cv2.mean(below[:, int(0.8 * width) :])[0]) / 2
+    deviation = float(cv2.meanStdDev(thumb)[1].item())
+    return (cv2.mean(jaws)[0] - corners) / max(deviation, 1.0)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from functools import cache
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,7 +11,7 @@ from panodiff.harmonize.exposure import SURE_POLARITY
 from panodiff.images import Grey
 from panodiff.params_data import QualityParams
 
-_PATCH = 256  # side of the native pixels that are looked at for detail, pixels
+_PATCH = 192  # side of the native pixels that are looked at for detail, pixels
 _EDGE_OF_TEXT = 45  # greys between neighbours
 _RIM = 0.15  # of the crop's height at the top and at the bottom: where devices write
 
@@ -23,7 +24,8 @@ def measure(*, native: Grey, field: Grey, crop: Grey) -> dict[str, float]:
         field: Its exposed field, small.
         crop: What was cut out of it, small.
     """
-    low, middle, high = np.percentile(field[::3, ::3], (5, 50, 95)) / 255
+    darker = np.cumsum(cv2.calcHist([field], [0], None, [256], [0, 256])) / field.size
+    low, middle, high = np.searchsorted(darker, (0.05, 0.5, 0.95)) / 255
     height, width = field.shape
     return {
         "contrast": float(high - low),
@@ -65,8 +67,8 @@ def find_flags(
 def fine_detail(native: Grey) -> float:
     """Standard deviation, in greys, of what is finer than 8/3 pixels in the middle of the image.
 
-    Rounding to whole greys alone makes 0.29. An image that was enlarged before holds hardly more: 0.3 to 0.6 on
-    radiographs enlarged 1.5 and 2 times, 0.7 and more (5th percentile) on them as they were.
+    Rounding to whole greys alone makes 0.29. Below 1.0 are 1 of 153 real radiographs as they were, and 88 to 100 % of
+    them enlarged 1.5 to 3 times (bilinear, bicubic, Lanczos; saved as JPEG of quality 90 afterwards or not).
     """
     height, width = native.shape
     side = min(_PATCH, height, width)

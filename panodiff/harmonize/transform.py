@@ -1,5 +1,6 @@
 """One radiograph from its source's form to the corpus's: upright, dark air, no borders, both resolutions."""
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -12,6 +13,7 @@ from panodiff.harmonize.field import (
     find_field,
     find_skewed_field,
     find_window,
+    halved,
     thumbnail,
     turned,
     without_strips,
@@ -53,21 +55,20 @@ def harmonize_image(
     grey, window = to_8_bits(image, source.window)
     upright = np.rot90(grey, source.quarter_turns).astype(np.uint8, copy=False)
     thumb, factor = thumbnail(upright)
-    measured = polarity(part(thumb, find_field(thumb))) if source.polarity == "auto" else None
+    skew, field = 0.0, find_field(thumb)  # the same whichever end of the greys is air
+    measured = polarity(part(thumb, field)) if source.polarity == "auto" else None
     inverted = source.polarity == "invert" or (measured is not None and measured < -SURE_POLARITY)
     if inverted:
         upright, thumb = 255 - upright, 255 - thumb
-    skew, field = 0.0, None
     if source.deskew and (found := find_skewed_field(thumb.copy())):
         skew, field = found
         upright, thumb = turned(upright, skew), turned(thumb, skew)
         field = without_strips(thumb, field)
-    field = field or find_field(thumb)
     size = (upright.shape[0], upright.shape[1])
     exposed = field.enlarged(factor, size)
     crop = find_crop(size, exposed, source, target)
     seen = exposed if source.crop == "auto" else Box(top=0, left=0, bottom=size[0], right=size[1])
-    high = lanczos(cut(upright, crop, seen), target.high_size)
+    high = resized(upright, crop, seen, target.high_size)
     small = Box(top=0, left=0, bottom=thumb.shape[0], right=thumb.shape[1]) if seen is not exposed else field
     return Harmonized(
         high=high,
@@ -130,15 +131,25 @@ def part(image: Grey, box: Box) -> Grey:
     return image[max(0, box.top) : box.bottom, max(0, box.left) : box.right]
 
 
-def cut(image: Grey, box: Box, seen: Box) -> Grey:
-    """The box, black where it lies beyond what is `seen` of the image: a border must not come back into the picture."""
+def resized(image: Grey, box: Box, seen: Box, size: tuple[int, int]) -> Grey:
+    """The box at `size` (H, W), black where it lies beyond what is `seen` of the image: no border must come back.
+
+    What is seen fills whole pixels of the result; of one that it would fill in part it is cut off.
+    """
     inner = box.common(seen)
     if inner == box:
-        return part(image, box)
-    canvas = np.zeros((box.height, box.width), np.uint8)
-    top, left = inner.top - box.top, inner.left - box.left
-    canvas[top : top + inner.height, left : left + inner.width] = part(image, inner)
+        return lanczos(part(image, box), size)
+    (top, bottom), down = _filled(inner.top - box.top, inner.bottom - box.top, size[0] / box.height)
+    (left, right), across = _filled(inner.left - box.left, inner.right - box.left, size[1] / box.width)
+    canvas = np.zeros(size, np.uint8)
+    canvas[top:bottom, left:right] = lanczos(part(image, inner), (bottom - top, right - left), (*down, *across))
     return canvas
+
+
+def _filled(start: int, end: int, scale: float) -> tuple[tuple[int, int], tuple[float, float]]:
+    """The pixels of the result that start:end of a side fills, and where they begin and end, counted from `start`."""
+    first, last = math.ceil(start * scale), math.floor(end * scale)
+    return (first, last), (first / scale - start, last / scale - start)
 
 
 def _reduced(box: Box, factor: int) -> Box:
@@ -146,4 +157,5 @@ def _reduced(box: Box, factor: int) -> Box:
 
 
 def _small(field: Grey) -> Grey:
-    return np.asarray(cv2.resize(field, FIELD_SIZE[::-1], interpolation=cv2.INTER_AREA), np.uint8)
+    near = halved(field, FIELD_SIZE[1])
+    return np.asarray(cv2.resize(near, FIELD_SIZE[::-1], interpolation=cv2.INTER_AREA), np.uint8)
