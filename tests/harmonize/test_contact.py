@@ -99,3 +99,15 @@ def test_the_outline_is_turned_with_a_film_that_lies_askew(tmp_path: Path):
     upper = {column: rows[columns == column].min() for column in (60, 180)}
     rise = np.degrees(np.arctan2(upper[60] - upper[180], 120))
     assert rise == pytest.approx(4, abs=1.2)
+
+
+def test_a_sheet_grows_with_the_images_up_to_24_and_stays_small(tmp_path: Path):
+    shown = []
+    for count in (2, 5, 24, 40):
+        raw = tmp_path / f"{count}-raw"
+        write_files(raw, kept=count, blank=0)
+        picture, file = sheet(raw, tmp_path / str(count))
+        assert len(file) < 1_000_000
+        cells = [cell for row in np.vsplit(picture, picture.shape[0] // 146) for cell in np.hsplit(row, 3)]
+        shown.append(sum(bool(cell.min() < 200) for cell in cells))
+    assert shown == [2, 5, 24, 24]

@@ -127,6 +127,16 @@ def test_rounding_alone_makes_the_detail_that_its_docstring_says():
     assert fine_detail(np.clip(smooth + noise, 0, 255).astype(np.uint8)) == pytest.approx(10, rel=0.1)
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_grain_is_fine_detail_and_a_radiograph_enlarged_twice_has_less_than_the_limit(seed: int):
+    y, x = np.mgrid[0:400, 0:800]
+    smooth = 120 + 60 * np.sin(x / 41 + seed) * np.cos(y / 33)
+    grained = np.clip(smooth + np.random.default_rng(seed).normal(0, 2, smooth.shape), 0, 255).astype(np.uint8)
+    assert fine_detail(grained) > QUALITY.upscaled
+    twice = cv2.resize(grained, None, fx=2, fy=2, interpolation=cv2.INTER_LINEAR)
+    assert fine_detail(np.asarray(twice, np.uint8)) < QUALITY.upscaled
+
+
 @pytest.mark.real
 def test_few_real_radiographs_are_flagged_and_none_rejected(test_data: Path):
     images = [
