@@ -24,6 +24,9 @@ from panodiff.params_data import (
     SplitParams,
 )
 
+SamplerName = Literal["ddpm", "ddim", "dpm_solver++", "unipc"]
+Clamping = Literal["static", "dynamic"]
+
 
 class TrainingParams(Section):
     """One training run of the engine: AdamW, linear warm-up, cosine decay to zero, EMA."""
@@ -104,6 +107,7 @@ class ScheduleParams(Section):
     kind: Literal["cosine", "linear"]
     num_train_timesteps: Annotated[int, Field(ge=2, le=10_000)]
     beta_max: Annotated[float, Field(gt=0, lt=1)]
+    zero_terminal_snr: bool
 
 
 class DiffusionParams(Section):
@@ -114,6 +118,15 @@ class DiffusionParams(Section):
     prediction: Literal["epsilon", "v_prediction"]
     loss: Literal["l1", "l2"]
     training: TrainingParams
+
+    @model_validator(mode="after")
+    def _can_leave_pure_noise(self) -> Self:
+        if self.schedule.zero_terminal_snr and self.prediction == "epsilon":
+            raise ValueError(
+                "schedule.zero_terminal_snr needs prediction: v_prediction, since ε tells nothing of the image where "
+                "x_t is all noise"
+            )
+        return self
 
 
 class HATParams(Section):
@@ -168,10 +181,18 @@ class SampleParams(Section):
     """Bulk sampling at low resolution."""
 
     num_images: Annotated[Count, Scale]
+    sampler: SamplerName
     num_inference_steps: Annotated[Count, Scale]
     eta: Fraction
+    clamping: Clamping
     batch_size: Annotated[Count, Scale]
     shard_size: Annotated[Count, Scale]
+
+    @model_validator(mode="after")
+    def _eta_is_of_ddim(self) -> Self:
+        if self.eta and self.sampler != "ddim":
+            raise ValueError(f"eta must be 0 for sampler: {self.sampler}; it says how noisy ddim is, got {self.eta}")
+        return self
 
 
 class UpscaleParams(Section):
@@ -252,9 +273,10 @@ class Params(Section):
                 f"superres.network.window_size must divide, or be less than twice, harmonize.low_size "
                 f"{list(self.harmonize.low_size)} and superres.crop_size at low resolution ({crop // scale}): {window}"
             )
-        if self.diffusion.schedule.num_train_timesteps % self.sample.num_inference_steps:
+        steps, timesteps = self.sample.num_inference_steps, self.diffusion.schedule.num_train_timesteps
+        if steps > timesteps or (self.sample.sampler in ("ddpm", "ddim") and timesteps % steps):
             raise ValueError(
-                f"sample.num_inference_steps must divide diffusion.schedule.num_train_timesteps "
-                f"({self.diffusion.schedule.num_train_timesteps}): {self.sample.num_inference_steps}"
+                f"sample.num_inference_steps must be at most diffusion.schedule.num_train_timesteps ({timesteps}), and "
+                f"divide it where the sampler is ddpm or ddim: {steps}"
             )
         return self

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from diffusers import DDIMScheduler
 from torch import Tensor, nn
 
 from panodiff import launch
@@ -48,7 +47,7 @@ class Denoising:
         with seeded_init(seed, "diffusion/init"):
             network = build_unet(params.network)
         self.networks: dict[str, nn.Module] = {"denoiser": network.to(device)}
-        self.scheduler: DDIMScheduler = make_scheduler(params.schedule, params.prediction)
+        self.scheduler = make_scheduler(params.schedule, params.prediction)
         self.params, self.images, self.held_out, self.seed = params, images, held_out, seed
         self.previews = previews
 

@@ -4,12 +4,17 @@ Symbols of the papers: β_t (`betas`), ᾱ_t (`alphas_cumprod`), t = 0 … T - 1
 """
 
 import math
+from typing import TypeAlias
 
 import torch
-from diffusers import DDIMScheduler
+from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler, UniPCMultistepScheduler
 from torch import Tensor
 
-from panodiff.params import ScheduleParams
+from panodiff.params import Clamping, SamplerName, ScheduleParams
+
+Scheduler: TypeAlias = DDPMScheduler | DDIMScheduler | DPMSolverMultistepScheduler | UniPCMultistepScheduler
+DYNAMIC_RATIO = 0.995
+LEAST_SIGNAL = 2.0**-24  # of ᾱ, for samplers that work on its logarithm; the value that diffusers takes
 
 
 def cosine_betas(num_train_timesteps: int, beta_max: float) -> Tensor:
@@ -34,19 +39,59 @@ def linear_betas(num_train_timesteps: int) -> Tensor:
     return torch.linspace(1e-4 * scale, min(0.02 * scale, 0.999), num_train_timesteps, dtype=torch.float64)
 
 
-def make_scheduler(schedule: ScheduleParams, prediction: str) -> DDIMScheduler:
-    """The DDIM scheduler of `diffusers` over this schedule: x_0 clamped to [-1, 1], last timestep always visited."""
+def zero_terminal_snr(betas: Tensor) -> Tensor:
+    """Betas (T,) of the same course whose ᾱ ends at exactly 0 (Lin et al. 2024, algorithm 1), float64.
+
+    √ᾱ is shifted so that its last value is 0 and scaled so that its first one stays.
+    """
+    signal = torch.cumprod(1 - betas, dim=0).sqrt()
+    signal = (signal - signal[-1]) * signal[0] / (signal[0] - signal[-1])
+    before = torch.cat([torch.ones(1, dtype=signal.dtype), signal[:-1]])
+    return 1 - (signal / before) ** 2
+
+
+def make_betas(schedule: ScheduleParams) -> Tensor:
+    """β_t of this schedule, (T,), float64."""
     count = schedule.num_train_timesteps
     betas = cosine_betas(count, schedule.beta_max) if schedule.kind == "cosine" else linear_betas(count)
-    scheduler = DDIMScheduler(
-        num_train_timesteps=count,
-        trained_betas=betas.tolist(),
-        prediction_type=prediction,
-        clip_sample=True,
-        timestep_spacing="trailing",
-    )
+    return zero_terminal_snr(betas) if schedule.zero_terminal_snr else betas
+
+
+def make_scheduler(
+    schedule: ScheduleParams, prediction: str, sampler: SamplerName = "ddim", clamping: Clamping = "static"
+) -> Scheduler:
+    """The scheduler of `diffusers` that steps along this schedule; its last timestep is always visited.
+
+    Args:
+        schedule: The noise schedule of the training.
+        prediction: "epsilon" or "v_prediction".
+        sampler: ddpm (Ho et al. 2020), ddim (Song et al. 2021), dpm_solver++ (second order, multistep; Lu et al. 2022)
+            or unipc (second order; Zhao et al. 2023).
+        clamping: Of each step's estimate of x_0. static: to [-1, 1], as published. dynamic: an image of which more
+            than 0.5 % lies beyond is divided by what 99.5 % keep to (Saharia et al. 2022, section 2.3).
+    """
+    betas = make_betas(schedule)
+    common = {
+        "num_train_timesteps": schedule.num_train_timesteps,
+        "trained_betas": betas.tolist(),
+        "prediction_type": prediction,
+        "timestep_spacing": "trailing",
+        "thresholding": True,
+        "dynamic_thresholding_ratio": DYNAMIC_RATIO,
+        "sample_max_value": 1.0 if clamping == "static" else math.inf,  # with 1 thresholding is clamping to [-1, 1]
+    }
+    scheduler: Scheduler
+    if sampler in ("ddpm", "ddim"):
+        one_step = DDPMScheduler if sampler == "ddpm" else DDIMScheduler
+        common["thresholding"] = clamping == "dynamic"
+        scheduler = one_step(**common, clip_sample=clamping == "static")
+    else:
+        multistep = DPMSolverMultistepScheduler if sampler == "dpm_solver++" else UniPCMultistepScheduler
+        scheduler = multistep(**common, solver_order=2)
     # In float32 rounding makes the variance left for x_t negative at large steps with eta 1, and the image NaN.
     scheduler.alphas_cumprod = torch.cumprod(1 - betas, dim=0)
+    if isinstance(scheduler, DPMSolverMultistepScheduler | UniPCMultistepScheduler):
+        scheduler.alphas_cumprod = scheduler.alphas_cumprod.clamp(min=LEAST_SIGNAL)  # they divide by it
     return scheduler
 
 

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from diffusers import DDIMScheduler
 
 from panodiff import launch
 from panodiff.checkpoint import save_model
 from panodiff.diffusion.denoising import Denoising
+from panodiff.diffusion.schedule import Scheduler
 from panodiff.files import write_csv
 from panodiff.images import Grey, from_signed, read_grey, tile, to_signed, write_grey
 from panodiff.randomness import torch_generator
@@ -39,7 +39,7 @@ def train_diffusion(stage: Stage, *, images: ImageStore, held_out: ImageStore, m
     write_csv(metrics / "forward.csv", table[0], table)
 
 
-def forward_process(scheduler: DDIMScheduler, image: Grey, seed: int) -> tuple[Grey, list[dict[str, float]]]:
+def forward_process(scheduler: Scheduler, image: Grey, seed: int) -> tuple[Grey, list[dict[str, float]]]:
     """One radiograph on its way to noise, and the mean and spread of its pixels, as a picture shows them, on the way.
 
     `image` is uint8 (H, W). A pixel of the picture is (x_t + 1) / 2, so that pure noise has mean 0.5 and standard

@@ -29,7 +29,8 @@ def sample(stage: Stage, model: Path, out: Path) -> None:
     size = tuple(config["size"])
     network = build_unet(UNetParams.model_validate(config["network"]))
     load_weights(model, network, launch.device())
-    scheduler = make_scheduler(ScheduleParams.model_validate(config["schedule"]), config["prediction"])
+    schedule = ScheduleParams.model_validate(config["schedule"])
+    scheduler = make_scheduler(schedule, config["prediction"], params.sampler, params.clamping)
     text = synthetic_text({"diffusion_model_sha256": model_sha256(model), "seed": str(seed)})
 
     def draw(indices: list[int], folder: Path) -> None:

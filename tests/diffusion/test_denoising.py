@@ -25,7 +25,8 @@ def denoising(folder: Path, **changes: object) -> Denoising:
 @pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])
 @pytest.mark.parametrize("loss", ["l1", "l2"])
 def test_the_loss_is_the_distance_to_what_the_prediction_is_named_after(tmp_path: Path, prediction: str, loss: str):
-    objective = denoising(tmp_path, prediction=prediction, loss=loss)
+    schedule = {"zero_terminal_snr": prediction == "v_prediction"}
+    objective = denoising(tmp_path, prediction=prediction, loss=loss, schedule=schedule)
     batch = objective.batch([2, 7], [20, 21], 5)
     signal = objective.scheduler.alphas_cumprod[batch.t].sqrt().float().reshape(-1, 1, 1, 1)
     spread = (1 - signal**2).sqrt()
@@ -95,7 +96,9 @@ def test_the_stage_leaves_a_model_that_loads_its_history_and_its_figures(tmp_pat
 
 
 def test_the_forward_process_ends_in_noise_of_mean_and_deviation_one_half():
-    scheduler = make_scheduler(ScheduleParams(kind="cosine", num_train_timesteps=1000, beta_max=0.999), "v_prediction")
+    scheduler = make_scheduler(
+        ScheduleParams(kind="cosine", num_train_timesteps=1000, beta_max=0.999, zero_terminal_snr=False), "v_prediction"
+    )
     image = pictures(1, 64, 128)[0]
     figure, table = forward_process(scheduler, image, seed=1)
     assert [row["t"] for row in table] == [0, 125, 250, 375, 500, 624, 749, 874, 999]

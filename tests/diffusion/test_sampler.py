@@ -1,5 +1,7 @@
 """Drawing images: an independent loop, and independence of everything but the image's own seed."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -10,10 +12,11 @@ from panodiff.diffusion.denoising import build_unet
 from panodiff.diffusion.sampler import draw_images, image_generators
 from panodiff.diffusion.schedule import cosine_betas, make_scheduler
 from panodiff.diffusion.unet import UNet
-from panodiff.params import ScheduleParams
+from panodiff.params import Clamping, SamplerName, ScheduleParams
 from panodiff.randomness import seeded_init
 
-SCHEDULE = ScheduleParams(kind="cosine", num_train_timesteps=1000, beta_max=0.999)
+OTHERS: tuple[SamplerName, ...] = ("ddpm", "dpm_solver++", "unipc")
+SCHEDULE = ScheduleParams(kind="cosine", num_train_timesteps=1000, beta_max=0.999, zero_terminal_snr=False)
 
 
 @pytest.fixture(scope="module")
@@ -26,18 +29,30 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> UNet:
     return unet.eval()
 
 
-def draw(network: nn.Module, indices: list[int], *, steps: int = 8, eta: float = 0.0) -> Tensor:
-    scheduler = make_scheduler(SCHEDULE, "v_prediction")
+def draw(
+    network: nn.Module,
+    indices: list[int],
+    *,
+    steps: int = 8,
+    eta: float = 0.0,
+    sampler: SamplerName = "ddim",
+    clamping: Clamping = "static",
+) -> Tensor:
+    scheduler = make_scheduler(SCHEDULE, "v_prediction", sampler, clamping)
     generators = image_generators(3, "test", indices)
     return draw_images(network, scheduler, generators, (16, 32), num_inference_steps=steps, eta=eta)
 
 
-@pytest.mark.parametrize("eta", [0.0, 0.7])
-def test_an_image_is_the_same_alone_in_a_batch_and_in_another_order(network: UNet, eta: float):
+@pytest.mark.parametrize("clamping", ["static", "dynamic"])
+@pytest.mark.parametrize(("sampler", "eta"), [("ddim", 0.0), ("ddim", 0.7), *((name, 0.0) for name in OTHERS)])
+def test_an_image_is_the_same_alone_in_a_batch_and_in_another_order(
+    network: UNet, sampler: SamplerName, eta: float, clamping: Clamping
+):
     """But for sums of floats in another order: far below a grey value, 2 / 255."""
-    together = draw(network, list(range(7)), eta=eta)
-    backwards = draw(network, list(range(6, -1, -1)), eta=eta).flip(0)
-    alone = torch.cat([draw(network, [index], eta=eta) for index in range(7)])
+    own = partial(draw, network, eta=eta, sampler=sampler, clamping=clamping)
+    together = own(list(range(7)))
+    backwards = own(list(range(6, -1, -1))).flip(0)
+    alone = torch.cat([own([index]) for index in range(7)])
     torch.testing.assert_close(alone, together, atol=1e-4, rtol=0)
     torch.testing.assert_close(backwards, together, atol=1e-4, rtol=0)
     assert (together[0] - together[1]).abs().max() > 0.1
@@ -150,3 +165,59 @@ def test_what_the_watcher_sees_begins_with_noise_and_ends_with_the_image(network
     assert [t for t, _ in seen] == [999, 749, 499, 249, -1]
     assert torch.equal(seen[-1][1], result)
     assert result.abs().max() <= 1
+
+
+@pytest.mark.parametrize("sampler", OTHERS)
+@pytest.mark.parametrize("clamping", ["static", "dynamic"])
+def test_a_perfect_network_draws_its_image_with_every_sampler(sampler: SamplerName, clamping: Clamping):
+    image = torch.linspace(-0.9, 0.9, 16 * 32).reshape(1, 1, 16, 32)
+    for steps in (5, 20, 50):
+        found = draw(Oracle(image), [0], steps=steps, sampler=sampler, clamping=clamping)
+        torch.testing.assert_close(found, image, atol=2e-3, rtol=0)
+
+
+class Gaussian(nn.Module):
+    """Knows that all pixels of all images are drawn from N(0, spread²): predicts the mean velocity."""
+
+    def __init__(self, spread: float) -> None:
+        super().__init__()
+        self.spread = nn.Parameter(torch.tensor(spread, dtype=torch.float64))
+        self.signal = torch.cumprod(1 - cosine_betas(1000, 0.999), 0)
+
+    def forward(self, x_t: Tensor, t: Tensor) -> Tensor:
+        a = self.signal[t].reshape(-1, 1, 1, 1)
+        x_0 = a.sqrt() * self.spread**2 / (a * self.spread**2 + 1 - a) * x_t
+        return ((a.sqrt() * x_t - x_0) / (1 - a).sqrt()).float()
+
+
+@pytest.mark.parametrize("steps", [20, 50])
+def test_samplers_of_second_order_come_nearer_to_the_exact_solution(steps: int):
+    """Without noise x_t / √(ᾱ σ² + 1 - ᾱ) stays the same on the way: the image is σ times the first noise."""
+    (generator,) = image_generators(3, "test", [0])
+    exact = 0.3 * torch.randn(1, 1, 16, 32, generator=generator)
+    error = {
+        name: (draw(Gaussian(0.3), [0], steps=steps, sampler=name) - exact).abs().mean().item()
+        for name in ("ddim", "dpm_solver++", "unipc")
+    }
+    assert error["dpm_solver++"] < 0.5 * error["ddim"]
+    assert error["unipc"] < 0.5 * error["ddim"]
+
+
+def test_ddim_of_eta_1_through_all_timesteps_is_ddpm(network: UNet):
+    ancestral, ddim = draw(network, [2], steps=1000, sampler="ddpm"), draw(network, [2], steps=1000, eta=1.0)
+    torch.testing.assert_close(ancestral, ddim, atol=2e-3, rtol=0)
+    assert (ancestral - draw(network, [2], steps=1000)).abs().max() > 0.1
+
+
+def test_dynamic_clamping_keeps_a_bright_image_apart_from_a_cut_one():
+    """An estimate that reaches to 2 is scaled to [-1, 1], where static clamping cuts half of it off."""
+    image = torch.linspace(-2, 2, 16 * 32).reshape(1, 1, 16, 32)
+    cut, scaled = (draw(Oracle(image), [0], steps=50, clamping=clamping) for clamping in ("static", "dynamic"))
+    assert (cut.abs() == 1).float().mean() > 0.4
+    assert (scaled.abs() == 1).float().mean() < 0.1
+
+
+@pytest.mark.parametrize("sampler", OTHERS)
+def test_eta_is_refused_where_it_means_nothing(network: UNet, sampler: SamplerName):
+    with pytest.raises(ValueError, match=r"eta must be 0 for samplers other than ddim, got 0\.5"):
+        draw(network, [0], eta=0.5, sampler=sampler)

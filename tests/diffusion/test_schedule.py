@@ -6,11 +6,18 @@ import numpy as np
 import pytest
 import torch
 from diffusers import DDPMScheduler
+from diffusers.schedulers.scheduling_ddim import rescale_zero_terminal_snr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from panodiff.diffusion.schedule import cosine_betas, inference_steps, linear_betas, make_scheduler
-from panodiff.params import ScheduleParams
+from panodiff.diffusion.schedule import (
+    cosine_betas,
+    inference_steps,
+    linear_betas,
+    make_scheduler,
+    zero_terminal_snr,
+)
+from panodiff.params import SamplerName, ScheduleParams
 
 
 def alphas_cumprod(betas: torch.Tensor) -> torch.Tensor:
@@ -18,7 +25,9 @@ def alphas_cumprod(betas: torch.Tensor) -> torch.Tensor:
 
 
 def cosine(**changes: float) -> ScheduleParams:
-    return ScheduleParams.model_validate({"kind": "cosine", "num_train_timesteps": 1000, "beta_max": 0.999} | changes)
+    return ScheduleParams.model_validate(
+        {"kind": "cosine", "num_train_timesteps": 1000, "beta_max": 0.999, "zero_terminal_snr": False} | changes
+    )
 
 
 @pytest.mark.parametrize("steps", [2, 50, 1000])
@@ -101,3 +110,23 @@ def test_as_many_preview_steps_as_divide_the_timesteps(timesteps: int, most: int
     assert timesteps % steps == 0
     assert not [more for more in range(steps + 1, most + 1) if timesteps % more == 0]
     assert inference_steps(1000, 20) == 20
+
+
+@pytest.mark.parametrize("betas", [linear_betas(1000), cosine_betas(1000, 0.02), cosine_betas(50, 0.999)])
+def test_zero_terminal_snr_is_that_of_diffusers_and_leaves_no_signal(betas: torch.Tensor):
+    rescaled = zero_terminal_snr(betas)
+    torch.testing.assert_close(rescaled, rescale_zero_terminal_snr(betas))
+    signal = alphas_cumprod(rescaled)
+    assert signal[-1] == 0
+    assert (signal.diff() < 0).all()
+    assert signal[0].item() == pytest.approx(alphas_cumprod(betas)[0].item())
+
+
+@pytest.mark.parametrize("sampler", ["ddpm", "ddim", "dpm_solver++", "unipc"])
+def test_every_sampler_starts_at_the_last_timestep_and_along_these_betas(sampler: SamplerName):
+    scheduler = make_scheduler(cosine(zero_terminal_snr=True), "v_prediction", sampler)
+    scheduler.set_timesteps(20)
+    assert scheduler.timesteps[0] == 999
+    assert len(scheduler.timesteps) == 20
+    expected = alphas_cumprod(zero_terminal_snr(cosine_betas(1000, 0.999)))
+    torch.testing.assert_close(scheduler.alphas_cumprod, expected, atol=1e-7, rtol=0)
