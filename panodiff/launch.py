@@ -5,6 +5,7 @@
 | PANODIFF_NPROC | processes on this machine for stages that can share work (torchrun starts them) |
 | PANODIFF_WORKERS | worker processes for image files (default: the CPU cores this process may use) |
 | PANODIFF_CHECKPOINT_S | seconds between checkpoints (default 60) |
+| PANODIFF_COMPILE | 1: trainings compile their networks first, which takes a minute or more and a C++ compiler |
 | CUDA_VISIBLE_DEVICES | which GPUs; an empty value means the CPU |
 """
 
@@ -37,13 +38,13 @@ Result = TypeVar("Result")
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 
-def whole_number(variable: str, default: int) -> int:
-    """The value of an environment variable that must be a whole number from 1."""
+def whole_number(variable: str, default: int, least: int = 1) -> int:
+    """The value of an environment variable that must be a whole number from `least`."""
     text = os.environ.get(variable, "")
     if not text:
         return default
-    if not (text.isascii() and text.isdigit()) or int(text) < 1:
-        raise ValueError(f"the environment variable {variable} must be a whole number from 1, got {text!r}")
+    if not (text.isascii() and text.isdigit()) or int(text) < least:
+        raise ValueError(f"the environment variable {variable} must be a whole number from {least}, got {text!r}")
     return int(text)
 
 
@@ -86,6 +87,11 @@ def checkpoint_interval_s() -> int:
     return whole_number("PANODIFF_CHECKPOINT_S", 60)
 
 
+def compile_networks() -> bool:
+    """Whether a training shall compile its networks."""
+    return whole_number("PANODIFF_COMPILE", 0, least=0) > 0
+
+
 def check_environment() -> None:
     """Read all the variables above, so that a wrong one is told before any work.
 
@@ -95,6 +101,7 @@ def check_environment() -> None:
     whole_number("PANODIFF_NPROC", 1)
     num_workers()
     checkpoint_interval_s()
+    compile_networks()
 
 
 def rank() -> int:

@@ -33,6 +33,7 @@ class TrainingParams(Section):
 
     num_steps: Annotated[Count, Scale]
     batch_size: Annotated[Count, Scale]
+    accumulation: Annotated[Count, Scale]
     learning_rate: Annotated[Positive, Scale]
     weight_decay: Annotated[float, Field(ge=0)]
     adam_betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]]
@@ -46,6 +47,8 @@ class TrainingParams(Section):
     def _warm_up_ends(self) -> Self:
         if self.warmup_steps >= self.num_steps:
             raise ValueError(f"warmup_steps must be below num_steps: {self.warmup_steps} against {self.num_steps}")
+        if self.batch_size % self.accumulation:
+            raise ValueError(f"accumulation must divide batch_size: {self.accumulation} against {self.batch_size}")
         return self
 
 
@@ -66,6 +69,8 @@ class EncoderParams(Section):
             raise ValueError(f"crop must be [smallest, largest]: {list(self.crop)}")
         if self.training.batch_size < 2:
             raise ValueError("training.batch_size must be at least 2: an image is told from the others of its batch")
+        if self.training.accumulation > 1:
+            raise ValueError("training.accumulation must be 1: an image is told from the others of its whole batch")
         return self
 
 

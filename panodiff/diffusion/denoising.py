@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -18,7 +19,8 @@ from panodiff.randomness import seeded_init, torch_generator
 from panodiff.training import ImageStore
 from panodiff.training.store import take
 
-NUM_VALIDATION = 64  # held-out images, at most, whose loss a milestone measures
+NUM_VALIDATION = 64  # losses on held-out images that a milestone measures
+NUM_BINS = 4  # of the timesteps, for which it tells them apart
 NUM_PREVIEWS = 6
 PREVIEW_STEPS = 20  # at most
 
@@ -57,13 +59,13 @@ class Denoising:
 
     def batch(self, indices: list[int], draws: list[int], step: int) -> NoisyBatch:
         """The images at uniformly drawn timesteps, each with noise of its own."""
-        return self._noisy(to_signed(take(self.images, indices)), draws, "diffusion/noise")
-
-    def _noisy(self, x_0: Tensor, draws: list[int], purpose: str) -> NoisyBatch:
-        generators = [torch_generator(self.seed, purpose, draw) for draw in draws]
+        x_0 = to_signed(take(self.images, indices))
+        generators = [torch_generator(self.seed, "diffusion/noise", draw) for draw in draws]
         steps = self.params.schedule.num_train_timesteps
         t = torch.cat([torch.randint(0, steps, (1,), generator=generator) for generator in generators])
-        noise = torch.stack([torch.randn(x_0.shape[1:], generator=generator) for generator in generators])
+        return self._noisy(x_0, t, _noise(x_0, generators))
+
+    def _noisy(self, x_0: Tensor, t: Tensor, noise: Tensor) -> NoisyBatch:
         device = launch.device()
         x_0, noise, t = x_0.to(device), noise.to(device), t.to(device)
         velocity = self.params.prediction == "v_prediction"
@@ -80,11 +82,13 @@ class Denoising:
         return F.l1_loss(prediction, batch.target) if self.params.loss == "l1" else F.mse_loss(prediction, batch.target)
 
     def milestone(self, step: int, averaged: nn.Module) -> dict[str, float]:
-        """The loss on held-out images at fixed timesteps and noise; leaves a row of samples at fixed seeds."""
-        count = min(len(self.held_out), NUM_VALIDATION)
-        numbers = list(range(count))
-        batch = self._noisy(to_signed(take(self.held_out, numbers)), numbers, "diffusion/held out")
-        loss = self._distance(averaged, batch).item()
+        """The loss on held-out images at fixed noise and timesteps, all in all and by quarters of the timesteps.
+
+        Leaves a row of samples at fixed seeds.
+        """
+        by_bin = [self._held_out_loss(averaged, number) for number in range(NUM_BINS)]
+        timesteps = self.params.schedule.num_train_timesteps
+        names = [f"val_loss_from_t_{number * timesteps // NUM_BINS}" for number in range(NUM_BINS)]
         drawn = draw_images(
             averaged,
             self.scheduler,
@@ -95,4 +99,19 @@ class Denoising:
         )
         if launch.rank() == 0:
             write_grey(self.previews / f"step-{step:09d}.png", tile(from_signed(drawn), NUM_PREVIEWS))
-        return {"val_loss": loss}
+        return {"val_loss": float(np.mean(by_bin))} | dict(zip(names, by_bin, strict=True))
+
+    def _held_out_loss(self, network: nn.Module, number: int) -> float:
+        """The loss in bin `number` of the timesteps; over all bins they are evenly spread."""
+        share = NUM_VALIDATION // NUM_BINS
+        numbers = list(range(number * share, (number + 1) * share))
+        images = to_signed(take(self.held_out, [index % len(self.held_out) for index in numbers]))
+        steps = self.params.schedule.num_train_timesteps
+        t = torch.tensor([(2 * index + 1) * steps // (2 * NUM_VALIDATION) for index in numbers])
+        noise = _noise(images, [torch_generator(self.seed, "diffusion/held out", index) for index in numbers])
+        return self._distance(network, self._noisy(images, t, noise)).item()
+
+
+def _noise(x_0: Tensor, generators: list[torch.Generator]) -> Tensor:
+    """Noise for images `x_0` (B, 1, H, W), each from its own generator."""
+    return torch.stack([torch.randn(x_0.shape[1:], generator=generator) for generator in generators])

@@ -21,6 +21,7 @@ from panodiff.params import TrainingParams
 from panodiff.progress import Progress
 from panodiff.randomness import torch_generator
 from panodiff.stage import Stage, Stopped
+from panodiff.training.throughput import counted, matrix_rate
 
 NUM_MILESTONES = 10  # validations and previews through a training, besides the one before its first step
 
@@ -93,9 +94,10 @@ def train(objective: Objective, params: TrainingParams, num_images: int, stage: 
     folder = stage.scratch / "checkpoints"
     if state := load_newest_state(folder, device):
         training.restore(state)
-    order = ImageOrder(num_images, params.batch_size, stage.params.seed, purpose)
+    order = ImageOrder(num_images, params.batch_size, stage.params.seed, purpose, params.accumulation)
     progress = Progress(params.num_steps, purpose, initial=training.step, unit="step")
     started, first, saved = time.monotonic(), training.step, time.monotonic()
+    operations = _count_operations(objective, training, params, order) if first < params.num_steps else 0
     while training.step < params.num_steps:
         _milestone_if_due(objective, training, params)
         _one_step(objective, training, params, order)
@@ -109,7 +111,8 @@ def train(objective: Objective, params: TrainingParams, num_images: int, stage: 
     _milestone_if_due(objective, training, params)
     _save(folder, training)
     progress.close()
-    _note_throughput(stage, training.step - first, time.monotonic() - started, params)
+    if training.step > first:
+        _note_throughput(stage, training.step - first, time.monotonic() - started, operations, params)
     return training
 
 
@@ -125,12 +128,33 @@ def _prepare(objective: Objective, params: TrainingParams) -> Training:
         for name, network in objective.networks.items()
     }
     averaged = AveragedModel(main, multi_avg_fn=ema_with_warm_up(params.ema_decay), use_buffers=False)
+    if launch.compile_networks():
+        for network in objective.networks.values():
+            network.compile()
     return Training(networks=objective.networks, averaged=averaged, optimizers=optimizers)
+
+
+def _count_operations(objective: Objective, training: Training, params: TrainingParams, order: "ImageOrder") -> int:
+    """Operations of the coming step in this process, by a rehearsal of one part of its batch that leaves no trace."""
+    indices, draws = order.share(training.step, launch.rank(), launch.world_size())
+    buffers = [buffer for network in training.networks.values() for buffer in network.buffers()]
+    before = [buffer.clone() for buffer in buffers]  # spectral norms move with every pass
+    with counted() as counter:
+        batch = objective.batch(indices[:: params.accumulation], draws[:: params.accumulation], training.step)
+        for turn in objective.turns(training.step):
+            training.networks[turn].train()
+            objective.loss(turn, batch, training.step)[0].backward()
+    for buffer, value in zip(buffers, before, strict=True):
+        buffer.copy_(value)
+    for network in training.networks.values():
+        network.zero_grad(set_to_none=True)
+    return int(counter.get_total_flops()) * params.accumulation
 
 
 def _one_step(objective: Objective, training: Training, params: TrainingParams, order: "ImageOrder") -> None:
     indices, draws = order.share(training.step, launch.rank(), launch.world_size())
-    batch = objective.batch(indices, draws, training.step)
+    parts = params.accumulation
+    batches = [objective.batch(indices[part::parts], draws[part::parts], training.step) for part in range(parts)]
     learning_rate = params.learning_rate * learning_rate_factor(training.step, params)
     precision = torch.bfloat16 if params.precision == "bfloat16" else None
     for turn in objective.turns(training.step):
@@ -139,14 +163,18 @@ def _one_step(objective: Objective, training: Training, params: TrainingParams, 
         for group in optimizer.param_groups:
             group["lr"] = learning_rate
         optimizer.zero_grad(set_to_none=True)
-        with torch.autocast(launch.device().type, dtype=precision, enabled=precision is not None):
-            loss, shown = objective.loss(turn, batch, training.step)
-        if not torch.isfinite(loss):
-            raise ValueError(
-                f"the loss of {turn} is {loss.item()} at step {training.step}, before the update: lower "
-                f"learning_rate, or set precision: float32"
-            )
-        loss.backward()
+        for batch in batches:
+            with torch.autocast(launch.device().type, dtype=precision, enabled=precision is not None):
+                loss, shown = objective.loss(turn, batch, training.step)
+            if not torch.isfinite(loss):
+                raise ValueError(
+                    f"the loss of {turn} is {loss.item()} at step {training.step}, before the update: lower "
+                    f"learning_rate, or set precision: float32"
+                )
+            (loss / parts).backward()
+            for name, value in shown.items():
+                one = torch.stack([value.detach().double(), torch.ones_like(value, dtype=torch.double)])
+                training.sums[name] = training.sums.get(name, 0) + one
         _average_gradients(network)
         norm = nn.utils.clip_grad_norm_(network.parameters(), params.clip_norm)
         if not torch.isfinite(norm):
@@ -155,9 +183,6 @@ def _one_step(objective: Objective, training: Training, params: TrainingParams, 
                 f"learning_rate, or set precision: float32"
             )
         optimizer.step()
-        for name, value in shown.items():
-            one = torch.stack([value.detach().double(), torch.ones_like(value, dtype=torch.double)])
-            training.sums[name] = training.sums.get(name, 0) + one
     training.averaged.update_parameters(next(iter(training.networks.values())))
     training.step += 1
     if training.step % params.log_every == 0 or training.step == params.num_steps:
@@ -221,13 +246,34 @@ def _note(history: list[dict[str, float]]) -> str:
     return " ".join(f"{name} {value:.4g}" for name, value in history[-1].items() if name != "step") if history else ""
 
 
-def _note_throughput(stage: Stage, steps: int, seconds: float, params: TrainingParams) -> None:
-    if steps:
-        stage.notes |= {
-            "steps_of_last_run": steps,
-            "images_a_second": round(steps * params.batch_size / seconds, 2),
-            "peak_memory_bytes": torch.cuda.max_memory_allocated() if torch.cuda.is_available() else None,
-        }
+def _note_throughput(stage: Stage, steps: int, seconds: float, operations: int, params: TrainingParams) -> None:
+    """Note and print how fast this run was, milestones and checkpoints included, and how much of the machine it used.
+
+    Args:
+        stage: Takes the notes.
+        steps: Of this run.
+        seconds: That they took.
+        operations: Of one step, in this process, as PyTorch counts them.
+        params: Of the training.
+    """
+    device = launch.device()
+    rate = matrix_rate(device, torch.bfloat16 if params.precision == "bfloat16" else torch.float32)
+    share = operations * steps / seconds / rate
+    images = steps * params.batch_size / seconds
+    stage.notes |= {
+        "steps_of_last_run": steps,
+        "images_a_second": round(images, 2),
+        "operations_a_step": operations,
+        "matrix_operations_a_second": round(rate),
+        "share_of_matrix_rate": round(share, 4),
+        "peak_memory_bytes": torch.cuda.max_memory_allocated() if device.type == "cuda" else None,
+    }
+    if launch.rank() == 0:
+        print(
+            f"{images:.3g} images a second, {100 * share:.0f} % of the rate at which this machine multiplies "
+            f"{params.precision} matrices ({rate / 1e9:.0f} GFLOP/s)",
+            flush=True,
+        )
 
 
 def learning_rate_factor(step: int, params: TrainingParams) -> float:
@@ -252,8 +298,9 @@ def ema_with_warm_up(decay: float) -> Callable[[Any, Any, Any], None]:
 class ImageOrder:
     """Which images a step sees: one endless stream of permutations, each from the seed and its number."""
 
-    def __init__(self, num_images: int, batch_size: int, seed: int, purpose: str) -> None:
+    def __init__(self, num_images: int, batch_size: int, seed: int, purpose: str, accumulation: int = 1) -> None:
         self.num_images, self.batch_size, self.seed, self.purpose = num_images, batch_size, seed, purpose
+        self.accumulation = accumulation
         self._epoch, self._permutation = -1, torch.empty(0)
 
     def share(self, step: int, rank: int, world_size: int) -> tuple[list[int], list[int]]:
@@ -262,8 +309,11 @@ class ImageOrder:
         Raises:
             ValueError: The batch cannot be shared out evenly.
         """
-        if self.batch_size % world_size:
-            raise ValueError(f"batch_size {self.batch_size} must be a multiple of the {world_size} processes")
+        if self.batch_size % (world_size * self.accumulation):
+            raise ValueError(
+                f"batch_size {self.batch_size} must be a multiple of the {world_size} processes times accumulation "
+                f"({self.accumulation})"
+            )
         draws = range(step * self.batch_size, (step + 1) * self.batch_size)[rank::world_size]
         return [self._image(draw) for draw in draws], list(draws)
 

@@ -3,6 +3,7 @@
 import math
 import os
 import random
+import shutil
 import socket
 import subprocess
 import sys
@@ -32,6 +33,7 @@ def training_params(**changes: Any) -> TrainingParams:
     values = {
         "num_steps": 20,
         "batch_size": 4,
+        "accumulation": 1,
         "learning_rate": 0.1,
         "weight_decay": 0.0,
         "adam_betas": (0.9, 0.99),
@@ -157,6 +159,7 @@ class Line:
         return ("line",)
 
     def batch(self, indices: list[int], draws: list[int], step: int) -> Tensor:
+        del self.weights[step:]  # of the rehearsal
         self.weights.append(self.networks["line"].weight.item())
         return torch.tensor(indices, dtype=torch.float32)[:, None]
 
@@ -165,6 +168,7 @@ class Line:
         loss = self.scale * (output - 3).square().mean()
         if step == self.poison:
             loss = loss * float("nan") if not self.gradient else loss + (output * 0).abs().sum().sqrt()
+        del self.losses[step:]
         self.losses.append(loss.item())
         shown = {"loss": loss} | ({"late": loss} if step >= 8 else {})
         return loss, shown
@@ -338,3 +342,48 @@ def test_throughput_is_noted_for_the_record(tmp_path: Path):
     run_training("encoder", stage)
     assert stage.notes["steps_of_last_run"] == 12
     assert stage.notes["images_a_second"] > 0
+
+
+def test_a_batch_taken_in_parts_gives_the_weights_of_the_whole_one(tmp_path: Path):
+    changes = {"diffusion": {"training": {"accumulation": 2, "batch_size": 4}}}
+    whole = small_params(tmp_path, {"diffusion": {"training": {"batch_size": 4}}})
+    parts = small_params(tmp_path, changes)
+    one = run_training("diffusion", SmallStage(params=whole, scratch=tmp_path / "whole"))
+    other = run_training("diffusion", SmallStage(params=parts, scratch=tmp_path / "parts"))
+    assert [row["loss"] for row in other.history] == pytest.approx([row["loss"] for row in one.history], abs=1e-5)
+    torch.testing.assert_close(
+        other.networks["denoiser"].state_dict(), one.networks["denoiser"].state_dict(), atol=1e-4, rtol=0
+    )
+
+
+def test_a_batch_that_cannot_be_taken_in_equal_parts_is_refused(tmp_path: Path):
+    with pytest.raises(ValueError, match="accumulation must divide batch_size: 3 against 4"):
+        training_params(accumulation=3)
+    with pytest.raises(ValueError, match=r"multiple of the 2 processes times accumulation \(4\)"):
+        ImageOrder(5, 4, 1, "x", accumulation=4).share(0, 0, 2)
+    with pytest.raises(ValueError, match="an image is told from the others of its whole batch"):
+        small_params(tmp_path, {"encoder": {"training": {"accumulation": 2}}})
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+def test_the_operations_of_a_step_and_their_share_of_the_machine_are_noted(tmp_path: Path, parts: int):
+    stage = SmallStage(params=small_params(tmp_path), scratch=tmp_path / "line")
+    train(Line(), training_params(accumulation=parts), 5, stage, "line")  # type: ignore[arg-type]
+    assert stage.notes["operations_a_step"] == 2 * 4 * 2  # (4, 1) × (1, 1), forward and for the weight's gradient
+    seconds = stage.notes["steps_of_last_run"] * 4 / stage.notes["images_a_second"]
+    rate = stage.notes["operations_a_step"] * 20 / seconds / stage.notes["matrix_operations_a_second"]
+    assert stage.notes["share_of_matrix_rate"] == pytest.approx(rate, abs=1e-4)
+    assert stage.notes["matrix_operations_a_second"] > 1e9
+
+
+@pytest.mark.skipif(shutil.which("c++") is None, reason="compiling needs a C++ compiler")
+def test_compiled_networks_learn_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    for name in ("plain", "compiled"):
+        (tmp_path / name).mkdir()
+    plain = run_line(tmp_path / "plain", Line(), training_params(num_steps=6))
+    monkeypatch.setenv("PANODIFF_COMPILE", "1")
+    compiled = run_line(tmp_path / "compiled", Line(), training_params(num_steps=6))
+    network = compiled.networks["line"]
+    assert network._compiled_call_impl is not None
+    assert network.weight.item() == pytest.approx(plain.networks["line"].weight.item(), abs=1e-6)
+    assert list(network.state_dict()) == ["weight"]

@@ -1,0 +1,456 @@
+"""The diffusion network against the published construction and against two libraries: time, memory, operations.
+
+    python benchmarks/diffusion.py                       # prints tables and writes benchmarks/results/diffusion-*.json
+    python benchmarks/diffusion.py --size 32 64 --rounds 1                                     # a minute, to try it
+    python benchmarks/diffusion.py --batch 32 --compile                                        # on a GPU
+
+Every network and precision runs in a process of its own, in turn, and keeps its best round. A training step: forward,
+L1 distance to noise, backward, AdamW. Inference: one forward pass of a batch. Operations are those of matrix products,
+convolutions and attention; a training step counts as three forward passes, and its share is of what products of
+matrices reach on this machine at the same precision. Memory is the most that the process held: all of it on a CPU, what
+PyTorch allocated on a GPU. The published network keeps all attention scores in memory: at the usual size and batch it
+needs 12 GB, and a row whose process ends early tells so. On a GPU, float32 means TF32 for all, as in training.
+"""
+
+import argparse
+import math
+import os
+import platform
+import re
+import resource
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from functools import partial
+from importlib import import_module
+from importlib.util import find_spec
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from panodiff import launch
+from panodiff.diffusion.denoising import build_unet
+from panodiff.diffusion.unet import UNet
+from panodiff.files import write_json
+from panodiff.params import UNetParams
+from panodiff.params_file import read_tracked
+
+ROOT = Path(__file__).parents[1]
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+NUM_PARAMETERS = 33_995_395  # of the published network
+SPENT_S = 1.0  # on a measurement, after one call that does not count; at least one call counts
+SIDE, PRODUCTS = 2048, {"cpu": 1, "cuda": 20}  # of the matrices; one after the other, so that a GPU need not wait
+NAIVE, PUBLISHED, DEFAULT = "published, naive attention", "ours as published", "ours, default"
+DIFFUSERS, LUCIDRAINS = "diffusers", "denoising_diffusion_pytorch"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """A network to measure; ours is laid out and compiled as in training."""
+
+    name: str
+    build: Callable[[], nn.Module]
+    in_chans: int = 3
+    ours: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """What all networks share."""
+
+    size: tuple[int, int]
+    batch: int
+    compiled: bool
+    device: str  # cpu | cuda
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """What one network reaches at one precision."""
+
+    parameters: int
+    forward_gflop: float  # an image
+    step_s: float
+    peak_gib: float
+    images_per_s: float
+
+    def best(self, other: "Row") -> "Row":
+        """Of two rounds."""
+        return Row(
+            parameters=self.parameters,
+            forward_gflop=self.forward_gflop,
+            step_s=min(self.step_s, other.step_s),
+            peak_gib=max(self.peak_gib, other.peak_gib),
+            images_per_s=max(self.images_per_s, other.images_per_s),
+        )
+
+
+def main() -> None:
+    """Measure, print, write."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--size", type=int, nargs=2, default=[128, 256], metavar=("H", "W"))
+    parser.add_argument("--batch", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--compile", action="store_true", help="compile our networks")
+    options = parser.parse_args()
+    height, width = options.size
+    device = launch.device().type
+    setting = Setting(size=(height, width), batch=options.batch, compiled=options.compile, device=device)
+    check_same_network()
+    rows, failed, rates = measure_all(setting, options.rounds)
+    check_operations(rows)
+    shares = {key: share(row, setting, rates[key.rsplit(", ", 1)[1]]) for key, row in rows.items()}
+    ratios = dict(all_ratios(rows))
+    print_table(rows, shares, failed, rates, ratios)
+    name = torch.cuda.get_device_name() if device == "cuda" else cpu_name()
+    results = {
+        "rows": {key: {**asdict(row), "share_of_the_matrix_rate": shares[key]} for key, row in rows.items()},
+        "failed": failed,
+        "ratios": ratios,
+        "matrix_gflop_per_s": rates,
+        **asdict(setting),
+        "rounds": options.rounds,
+        "machine": f"{name}, {platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads",
+        "torch": torch.__version__,
+    }
+    slug = "cpu" if device == "cpu" else re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+    write_json(ROOT / "benchmarks" / "results" / f"diffusion-{slug}.json", results)
+
+
+def cases() -> list[Case]:
+    """All networks whose libraries are here."""
+    found = [
+        Case(name=NAIVE, build=NaiveUNet),
+        Case(name=PUBLISHED, build=partial(UNet, in_chans=3), ours=True),
+        Case(name=DEFAULT, build=default_unet, in_chans=1, ours=True),
+        Case(name=DIFFUSERS, build=diffusers_unet),
+    ]
+    if find_spec(LUCIDRAINS):
+        return [*found, Case(name=LUCIDRAINS, build=lucidrains_unet)]
+    print(f"{LUCIDRAINS} is not installed and not measured: pip install {LUCIDRAINS}", flush=True)
+    return found
+
+
+def measure_all(setting: Setting, rounds: int) -> tuple[dict[str, Row], dict[str, str], dict[str, float]]:
+    """The rows, why others are missing, and the matrix rates in GFLOP/s; each round takes all in turn."""
+    networks = cases()
+    rows: dict[str, Row] = {}
+    failed: dict[str, str] = {}
+    rates = dict.fromkeys(PRECISIONS, 0.0)
+    for _ in range(rounds):
+        measured, _ = in_own_process(partial(matrix_rates, setting.device))
+        rates = {precision: max(rate, measured[precision]) for precision, rate in rates.items()}
+        for case in networks:
+            for precision in PRECISIONS:
+                key = f"{case.name}, {precision}"
+                if key in failed:
+                    continue
+                row, code = in_own_process(partial(measure, case, precision, setting))
+                if row is None:
+                    failed[key] = "killed, for want of memory?" if code == -9 else f"its process ended with {code}"
+                    rows.pop(key, None)
+                else:
+                    rows[key] = row.best(rows.get(key, row))
+                print(key, failed.get(key, f"{row and row.step_s:.3f} s a training step"), sep=": ", flush=True)
+    return rows, failed, rates
+
+
+def in_own_process(work: Callable[[], Any]) -> tuple[Any, int | None]:
+    """What `work` returns in a process of its own, None if that process fails, and its exit code."""
+    receiver, sender = get_context("spawn").Pipe(duplex=False)
+    process = get_context("spawn").Process(target=report, args=(work, sender))
+    process.start()
+    sender.close()  # so that a process that fails leaves nobody waiting
+    try:
+        found = receiver.recv()
+    except EOFError:
+        found = None
+    process.join()
+    return found, process.exitcode
+
+
+def report(work: Callable[[], Any], sender: Connection) -> None:
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+    sender.send(work())
+
+
+def matrix_rates(device: str) -> dict[str, float]:
+    """GFLOP/s of a product of two square matrices, by precision."""
+    rates = {}
+    for precision, dtype in PRECISIONS.items():
+        one, other = torch.randn(2, SIDE, SIDE, device=device).to(dtype)
+
+        def multiply(one: Tensor = one, other: Tensor = other) -> None:
+            for _ in range(PRODUCTS[device]):
+                torch.matmul(one, other)
+
+        rates[precision] = 2 * SIDE**3 * PRODUCTS[device] / fastest(multiply, device) / 1e9
+    return rates
+
+
+def measure(case: Case, precision: str, setting: Setting) -> Row:
+    """All figures of one network, in this process."""
+    torch.manual_seed(0)
+    forward_gflop = operations(case, setting.size) / 1e9
+    network = case.build().to(setting.device)
+    if case.ours and setting.device == "cuda":
+        network.to(memory_format=torch.channels_last)
+    if case.ours and setting.compiled:
+        network.compile()
+    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-4, fused=True)
+    x_t, noise = torch.randn(2, setting.batch, case.in_chans, *setting.size, device=setting.device)
+    t = torch.randint(0, 1000, (setting.batch,), device=setting.device)
+    autocast = torch.autocast(setting.device, dtype=torch.bfloat16, enabled=precision == "bfloat16")
+
+    def step() -> None:
+        optimizer.zero_grad(set_to_none=True)
+        with autocast:
+            noise_pred = predict(network, x_t, t)
+        F.l1_loss(noise_pred.float(), noise).backward()
+        optimizer.step()
+
+    def infer() -> None:
+        with torch.inference_mode(), autocast:
+            predict(network, x_t, t)
+
+    step_s = fastest(step, setting.device)
+    peak_gib = peak_memory(setting.device)
+    optimizer.zero_grad(set_to_none=True)
+    network.eval()
+    return Row(
+        parameters=sum(parameter.numel() for parameter in network.parameters()),
+        forward_gflop=forward_gflop,
+        step_s=step_s,
+        peak_gib=peak_gib,
+        images_per_s=setting.batch / fastest(infer, setting.device),
+    )
+
+
+def predict(network: nn.Module, x_t: Tensor, t: Tensor) -> Tensor:
+    predicted = network(x_t, t)
+    return predicted if isinstance(predicted, Tensor) else predicted.sample  # diffusers wraps it
+
+
+def fastest(work: Callable[[], None], device: str) -> float:
+    """Seconds of the fastest call."""
+    work()
+    wait(device)
+    best, began = math.inf, time.perf_counter()
+    while best == math.inf or time.perf_counter() - began < SPENT_S:
+        started = time.perf_counter()
+        work()
+        wait(device)
+        best = min(best, time.perf_counter() - started)
+    return best
+
+
+def wait(device: str) -> None:
+    if device == "cuda":
+        torch.cuda.synchronize()
+
+
+def peak_memory(device: str) -> float:
+    """The most that this process has held so far, GiB."""
+    if device == "cuda":
+        return torch.cuda.max_memory_allocated() / 2**30
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # KiB on Linux
+
+
+def operations(case: Case, size: tuple[int, int]) -> int:
+    """Operations of a forward pass of one image.
+
+    Counted on shapes alone, where fused attention falls apart into its two matrix products: PyTorch's counter has no
+    formula for the fused kernel of CPUs and would count it as nothing.
+    """
+    with torch.device("meta"):
+        network = case.build()
+        x_t, t = torch.empty(1, case.in_chans, *size), torch.zeros(1, dtype=torch.long)
+    with FlopCounterMode(display=False) as counter:
+        network(x_t, t)
+    return int(counter.get_total_flops())
+
+
+def check_operations(rows: dict[str, Row]) -> None:
+    """Fused attention counts as much as naive attention."""
+    found = {row.forward_gflop for key, row in rows.items() if key.startswith((NAIVE, PUBLISHED))}
+    assert len(found) <= 1, found
+
+
+def share(row: Row, setting: Setting, rate: float) -> float:
+    """The part of the matrix rate (GFLOP/s) that a training step reaches."""
+    return 3 * row.forward_gflop * setting.batch / row.step_s / rate
+
+
+def all_ratios(rows: dict[str, Row]) -> Iterator[tuple[str, float]]:
+    """Ours against the others, above 1 where ours is better; operations of our default by the published ones."""
+    pairs = [(PUBLISHED, precision, NAIVE, precision) for precision in PRECISIONS]
+    pairs += [(ours, "bfloat16", NAIVE, "float32") for ours in (PUBLISHED, DEFAULT)]
+    pairs += [(PUBLISHED, precision, peer, precision) for peer in (DIFFUSERS, LUCIDRAINS) for precision in PRECISIONS]
+    for ours, ours_in, other, other_in in pairs:
+        one, two = rows.get(f"{ours}, {ours_in}"), rows.get(f"{other}, {other_in}")
+        if one and two:
+            label = f"{ours}, {ours_in}, against {other}, {other_in}"
+            yield f"{label}: training speed", two.step_s / one.step_s
+            yield f"{label}: inference speed", one.images_per_s / two.images_per_s
+            yield f"{label}: memory saved", two.peak_gib / one.peak_gib
+    default = [row for key, row in rows.items() if key.startswith(DEFAULT)]
+    published = [row for key, row in rows.items() if key.startswith((NAIVE, PUBLISHED))]
+    if default and published:
+        yield "operations of ours, default, by the published", default[0].forward_gflop / published[0].forward_gflop
+
+
+def print_table(
+    rows: dict[str, Row],
+    shares: dict[str, float],
+    failed: dict[str, str],
+    rates: dict[str, float],
+    ratios: dict[str, float],
+) -> None:
+    print(f"\n{'':<40}{'M param.':>9}{'GFLOP':>8}{'s/step':>9}{'GiB':>7}{'images/s':>10}{'share':>7}")
+    for key, row in rows.items():
+        print(
+            f"{key:<40}{row.parameters / 1e6:>9.1f}{row.forward_gflop:>8.1f}{row.step_s:>9.3f}{row.peak_gib:>7.2f}"
+            f"{row.images_per_s:>10.2f}{shares[key]:>7.0%}"
+        )
+    for key, reason in failed.items():
+        print(f"{key:<40}{reason}")
+    print("matrix rate: " + ", ".join(f"{precision} {rate:.0f} GFLOP/s" for precision, rate in rates.items()))
+    for label, ratio in ratios.items():
+        print(f"{label}: {ratio:.2f}")
+
+
+def cpu_name() -> str:
+    """As /proc/cpuinfo tells it."""
+    names = re.findall(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
+    return names[0] if names else "CPU"
+
+
+def default_unet() -> nn.Module:
+    """Of the base of params.yaml, whatever its profile."""
+    network = read_tracked(["diffusion.network"], ROOT / "params.yaml")["diffusion.network"]
+    return build_unet(UNetParams.model_validate(network))
+
+
+def diffusers_unet() -> nn.Module:
+    """33.2 M parameters; attends after every block of the two coarser grids, where the published does once a grid."""
+    network: nn.Module = import_module("diffusers").UNet2DModel(
+        in_channels=3,
+        out_channels=3,
+        block_out_channels=(64, 128, 400),
+        down_block_types=("DownBlock2D", "AttnDownBlock2D", "AttnDownBlock2D"),
+        up_block_types=("AttnUpBlock2D", "AttnUpBlock2D", "UpBlock2D"),
+        attention_head_dim=16,
+        norm_num_groups=8,
+    )
+    return network
+
+
+def lucidrains_unet() -> nn.Module:
+    """34.0 M parameters, with full attention where the published has it and linear attention on the finest grid."""
+    network: nn.Module = import_module(LUCIDRAINS).Unet(
+        dim=120, dim_mults=(1, 2, 4), full_attn=(False, True, True), flash_attn=True
+    )
+    for module in network.modules():
+        if hasattr(module, "cuda_config"):  # insists on a kernel that has no float32: PyTorch shall choose
+            module.cuda_config = module.cpu_config
+    return network
+
+
+def check_same_network() -> None:
+    """The published construction and ours, with the same weights, predict the same."""
+    published, ours = NaiveUNet(), UNet(in_chans=3)
+    assert sum(parameter.numel() for parameter in published.parameters()) == NUM_PARAMETERS
+    ours.load_state_dict(published.state_dict())
+    x_t, t = torch.randn(2, 3, 16, 32), torch.tensor([3, 970])
+    with torch.inference_mode():
+        torch.testing.assert_close(ours(x_t, t), published(x_t, t), rtol=1e-3, atol=1e-3)
+
+
+class NaiveAttention(nn.Module):
+    """Four heads of 32 channels, every score in memory."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.norm = nn.Module()
+        self.norm.g = nn.Parameter(torch.ones(1, dim, 1, 1))
+        self.to_qkv = nn.Conv2d(dim, 384, 1, bias=False)
+        self.to_out = nn.Conv2d(128, dim, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        normed = F.normalize(x, dim=1) * self.norm.g * x.shape[1] ** 0.5
+        q, k, v = (rearrange(part, "b (h c) x y -> b h c (x y)", h=4) for part in self.to_qkv(normed).chunk(3, dim=1))
+        scores = torch.einsum("b h c i, b h c j -> b h i j", q * 32**-0.5, k)
+        gathered = torch.einsum("b h i j, b h c j -> b h i c", scores.softmax(dim=-1), v)
+        return self.to_out(rearrange(gathered, "b h (x y) c -> b (h c) x y", x=x.shape[2])) + x
+
+
+class NaiveBlock(nn.Module):
+    """Two convolutions with the time between them."""
+
+    def __init__(self, in_dim: int, out_dim: int) -> None:
+        super().__init__()
+        self.time_emb_proj = nn.Sequential(nn.SiLU(), nn.Linear(256, out_dim))
+        self.residual_conv = nn.Conv2d(in_dim, out_dim, 1) if in_dim != out_dim else nn.Identity()
+        self.conv1, self.norm1 = nn.Conv2d(in_dim, out_dim, 3, padding=1), nn.GroupNorm(8, out_dim)
+        self.conv2, self.norm2 = nn.Conv2d(out_dim, out_dim, 3, padding=1), nn.GroupNorm(8, out_dim)
+
+    def forward(self, x: Tensor, time_emb: Tensor) -> Tensor:
+        out = F.silu(self.norm1(self.conv1(x)))
+        out = out + self.time_emb_proj(F.silu(time_emb))[:, :, None, None]
+        return F.silu(self.norm2(self.conv2(out))) + self.residual_conv(x)
+
+
+class NaiveUNet(nn.Module):
+    """The published network and its names, written out: three grids, of 64, 128 and 256 channels, and a middle of 512."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.time_embedding = nn.Sequential(nn.Linear(64, 256), nn.SiLU(), nn.Linear(256, 256))
+        self.init_conv = nn.Conv2d(3, 64, 3, padding=1)
+        self.down_blocks, self.up_blocks = nn.ModuleList(), nn.ModuleList()
+        for dim, wider in ((64, 128), (128, 256), (256, 512)):
+            down: nn.Module = nn.Sequential(nn.PixelUnshuffle(2), nn.Conv2d(4 * dim, wider, 1))
+            down = nn.Conv2d(dim, wider, 3, padding=1) if dim == 256 else down
+            attention = (nn.Identity if dim == 64 else NaiveAttention)(dim)
+            self.down_blocks.append(nn.ModuleList([NaiveBlock(dim, dim), NaiveBlock(dim, dim), attention, down]))
+        self.mid_block1, self.mid_attn, self.mid_block2 = (
+            NaiveBlock(512, 512),
+            NaiveAttention(512),
+            NaiveBlock(512, 512),
+        )
+        for dim, finer in ((512, 256), (256, 128), (128, 64)):
+            up: nn.Module = nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(dim, finer, 3, padding=1))
+            up = nn.Conv2d(dim, finer, 3, padding=1) if dim == 128 else up
+            attention = (nn.Identity if dim == 128 else NaiveAttention)(dim)
+            blocks = [NaiveBlock(dim + finer, dim), NaiveBlock(dim + finer, dim)]
+            self.up_blocks.append(nn.ModuleList([*blocks, attention, up]))
+        self.out_block, self.conv_out = NaiveBlock(128, 64), nn.Conv2d(64, 3, 1)
+
+    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+        frequencies = torch.exp(torch.arange(32, device=x.device) * -(math.log(10000) / 31))
+        angles = t[:, None] * frequencies
+        time_emb = self.time_embedding(torch.cat([angles.sin(), angles.cos()], dim=-1))
+        x = stem = self.init_conv(x)
+        skips = []
+        for block1, block2, attention, down in self.down_blocks:  # type: ignore[misc]
+            x = block1(x, time_emb)
+            skips.append(x)
+            x = attention(block2(x, time_emb))
+            skips.append(x)
+            x = down(x)
+        x = self.mid_block2(self.mid_attn(self.mid_block1(x, time_emb)), time_emb)
+        for block1, block2, attention, up in self.up_blocks:  # type: ignore[misc]
+            x = block1(torch.cat([x, skips.pop()], dim=1), time_emb)
+            x = up(attention(block2(torch.cat([x, skips.pop()], dim=1), time_emb)))
+        return self.conv_out(self.out_block(torch.cat([x, stem], dim=1), time_emb))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,37 @@
+"""How much of the machine a training uses: the operations of its steps against what matrix products reach here."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+_SIDE = {"cpu": 1024, "cuda": 8192}  # of the square matrices multiplied
+_ROUNDS = 5
+
+
+def matrix_rate(device: torch.device, dtype: torch.dtype) -> float:
+    """Operations a second, the best of some products of square matrices: a practical peak of this machine now."""
+    side = _SIDE[device.type]
+    one, other = (torch.ones(side, side, device=device, dtype=dtype) for _ in range(2))
+    best = float("inf")
+    for _ in range(_ROUNDS):
+        _wait(device)
+        started = time.perf_counter()
+        torch.matmul(one, other)
+        _wait(device)
+        best = min(best, time.perf_counter() - started)
+    return 2 * side**3 / best
+
+
+@contextmanager
+def counted() -> Iterator[FlopCounterMode]:
+    """Counts the operations of matrix products, convolutions and attention within, eager whatever is compiled."""
+    with torch.compiler.set_stance("force_eager"), FlopCounterMode(display=False) as counter:
+        yield counter
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
