@@ -1,7 +1,7 @@
 """The diffusion network against the published construction and against two libraries: time, memory, operations.
 
     python benchmarks/diffusion.py                       # prints tables and writes benchmarks/results/diffusion-*.json
-    python benchmarks/diffusion.py --size 32 64 --rounds 1                                     # a minute, to try it
+    python benchmarks/diffusion.py --size 32 64 --rounds 1                                     # two minutes, to try it
     python benchmarks/diffusion.py --batch 32 --compile                                        # on a GPU
 
 Every network and precision runs in a process of its own, in turn, and keeps its best round. A training step: forward,
@@ -20,10 +20,11 @@ import re
 import resource
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
+from itertools import product
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -47,8 +48,6 @@ PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 NUM_PARAMETERS = 33_995_395  # of the published network
 SPENT_S = 1.0  # on a measurement, after one call that does not count; at least one call counts
 SIDE, PRODUCTS = 2048, {"cpu": 1, "cuda": 20}  # of the matrices; one after the other, so that a GPU need not wait
-NAIVE, PUBLISHED, DEFAULT = "published, naive attention", "ours as published", "ours, default"
-DIFFUSERS, LUCIDRAINS = "diffusers", "denoising_diffusion_pytorch"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,9 +82,8 @@ class Row:
 
     def best(self, other: "Row") -> "Row":
         """Of two rounds."""
-        return Row(
-            parameters=self.parameters,
-            forward_gflop=self.forward_gflop,
+        return replace(
+            self,
             step_s=min(self.step_s, other.step_s),
             peak_gib=max(self.peak_gib, other.peak_gib),
             images_per_s=max(self.images_per_s, other.images_per_s),
@@ -105,61 +103,51 @@ def main() -> None:
     setting = Setting(size=(height, width), batch=options.batch, compiled=options.compile, device=device)
     check_same_network()
     rows, failed, rates = measure_all(setting, options.rounds)
-    check_operations(rows)
-    shares = {key: share(row, setting, rates[key.rsplit(", ", 1)[1]]) for key, row in rows.items()}
-    ratios = dict(all_ratios(rows))
-    print_table(rows, shares, failed, rates, ratios)
+    default, published, naive = (operations(case, setting.size) for case in (DEFAULT, PUBLISHED, NAIVE))
+    assert published == naive  # fused attention counts as much as attention in memory
     name = torch.cuda.get_device_name() if device == "cuda" else cpu_name()
     results = {
-        "rows": {key: {**asdict(row), "share_of_the_matrix_rate": shares[key]} for key, row in rows.items()},
+        "rows": {key: described(key, row, setting, rates) for key, row in rows.items()},
         "failed": failed,
-        "ratios": ratios,
+        "ratios": dict(all_ratios(rows)),
+        "operations_by_published": default / published,
         "matrix_gflop_per_s": rates,
         **asdict(setting),
         "rounds": options.rounds,
         "machine": f"{name}, {platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads",
         "torch": torch.__version__,
     }
+    print_table(results)
     slug = "cpu" if device == "cpu" else re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
     write_json(ROOT / "benchmarks" / "results" / f"diffusion-{slug}.json", results)
 
 
-def cases() -> list[Case]:
-    """All networks whose libraries are here."""
-    found = [
-        Case(name=NAIVE, build=NaiveUNet),
-        Case(name=PUBLISHED, build=partial(UNet, in_chans=3), ours=True),
-        Case(name=DEFAULT, build=default_unet, in_chans=1, ours=True),
-        Case(name=DIFFUSERS, build=diffusers_unet),
-    ]
-    if find_spec(LUCIDRAINS):
-        return [*found, Case(name=LUCIDRAINS, build=lucidrains_unet)]
-    print(f"{LUCIDRAINS} is not installed and not measured: pip install {LUCIDRAINS}", flush=True)
-    return found
-
-
 def measure_all(setting: Setting, rounds: int) -> tuple[dict[str, Row], dict[str, str], dict[str, float]]:
     """The rows, why others are missing, and the matrix rates in GFLOP/s; each round takes all in turn."""
-    networks = cases()
+    if not find_spec(LUCIDRAINS.name):
+        print(f"{LUCIDRAINS.name} is not installed and not measured: pip install {LUCIDRAINS.name}", flush=True)
+    peers = [DIFFUSERS, LUCIDRAINS] if find_spec(LUCIDRAINS.name) else [DIFFUSERS]
     rows: dict[str, Row] = {}
     failed: dict[str, str] = {}
-    rates = dict.fromkeys(PRECISIONS, 0.0)
-    for _ in range(rounds):
-        measured, _ = in_own_process(partial(matrix_rates, setting.device))
-        rates = {precision: max(rate, measured[precision]) for precision, rate in rates.items()}
-        for case in networks:
-            for precision in PRECISIONS:
-                key = f"{case.name}, {precision}"
-                if key in failed:
-                    continue
-                row, code = in_own_process(partial(measure, case, precision, setting))
-                if row is None:
-                    failed[key] = "killed, for want of memory?" if code == -9 else f"its process ended with {code}"
-                    rows.pop(key, None)
-                else:
-                    rows[key] = row.best(rows.get(key, row))
-                print(key, failed.get(key, f"{row and row.step_s:.3f} s a training step"), sep=": ", flush=True)
-    return rows, failed, rates
+    rates = better_rates(dict.fromkeys(PRECISIONS, 0.0), setting)
+    for _, case, precision in product(range(rounds), [NAIVE, PUBLISHED, DEFAULT, *peers], PRECISIONS):
+        key = f"{case.name}, {precision}"
+        if key in failed:
+            continue
+        row, code = in_own_process(partial(measure, case, precision, setting))
+        if row:
+            rows[key] = row.best(rows.get(key, row))
+        else:
+            failed[key] = "killed, for want of memory?" if code == -9 else f"its process ended with {code}"
+            rows.pop(key, None)
+        print(f"{key}: {f'{row.step_s:.3f} s a training step' if row else failed[key]}", flush=True)
+    return rows, failed, better_rates(rates, setting)
+
+
+def better_rates(rates: dict[str, float], setting: Setting) -> dict[str, float]:
+    """The matrix rates measured once more, where they are better now."""
+    measured, _ = in_own_process(partial(matrix_rates, setting.device))
+    return {precision: max(rate, measured[precision]) for precision, rate in rates.items()}
 
 
 def in_own_process(work: Callable[[], Any]) -> tuple[Any, int | None]:
@@ -277,53 +265,45 @@ def operations(case: Case, size: tuple[int, int]) -> int:
     return int(counter.get_total_flops())
 
 
-def check_operations(rows: dict[str, Row]) -> None:
-    """Fused attention counts as much as naive attention."""
-    found = {row.forward_gflop for key, row in rows.items() if key.startswith((NAIVE, PUBLISHED))}
-    assert len(found) <= 1, found
+def described(key: str, row: Row, setting: Setting, rates: dict[str, float]) -> dict[str, float]:
+    """The row with the part of the matrix rate (GFLOP/s) at its precision that a training step reaches."""
+    reached = 3 * row.forward_gflop * setting.batch / row.step_s
+    return {**asdict(row), "share_of_the_matrix_rate": reached / rates[key.rsplit(", ", 1)[1]]}
 
 
-def share(row: Row, setting: Setting, rate: float) -> float:
-    """The part of the matrix rate (GFLOP/s) that a training step reaches."""
-    return 3 * row.forward_gflop * setting.batch / row.step_s / rate
-
-
-def all_ratios(rows: dict[str, Row]) -> Iterator[tuple[str, float]]:
-    """Ours against the others, above 1 where ours is better; operations of our default by the published ones."""
-    pairs = [(PUBLISHED, precision, NAIVE, precision) for precision in PRECISIONS]
+def all_ratios(rows: dict[str, Row]) -> Iterator[tuple[str, dict[str, float]]]:
+    """Ours against the others, above 1 where ours is better."""
+    pairs = [(ours, precision, NAIVE, precision) for ours in (PUBLISHED, DEFAULT) for precision in PRECISIONS]
     pairs += [(ours, "bfloat16", NAIVE, "float32") for ours in (PUBLISHED, DEFAULT)]
     pairs += [(PUBLISHED, precision, peer, precision) for peer in (DIFFUSERS, LUCIDRAINS) for precision in PRECISIONS]
     for ours, ours_in, other, other_in in pairs:
-        one, two = rows.get(f"{ours}, {ours_in}"), rows.get(f"{other}, {other_in}")
+        of_ours, of_other = f"{ours.name}, {ours_in}", f"{other.name}, {other_in}"
+        one, two = rows.get(of_ours), rows.get(of_other)
         if one and two:
-            label = f"{ours}, {ours_in}, against {other}, {other_in}"
-            yield f"{label}: training speed", two.step_s / one.step_s
-            yield f"{label}: inference speed", one.images_per_s / two.images_per_s
-            yield f"{label}: memory saved", two.peak_gib / one.peak_gib
-    default = [row for key, row in rows.items() if key.startswith(DEFAULT)]
-    published = [row for key, row in rows.items() if key.startswith((NAIVE, PUBLISHED))]
-    if default and published:
-        yield "operations of ours, default, by the published", default[0].forward_gflop / published[0].forward_gflop
+            yield (
+                f"{of_ours} : {of_other}",
+                {
+                    "training_speed": two.step_s / one.step_s,
+                    "memory_saved": two.peak_gib / one.peak_gib,
+                    "inference_speed": one.images_per_s / two.images_per_s,
+                },
+            )
 
 
-def print_table(
-    rows: dict[str, Row],
-    shares: dict[str, float],
-    failed: dict[str, str],
-    rates: dict[str, float],
-    ratios: dict[str, float],
-) -> None:
+def print_table(results: dict[str, Any]) -> None:
     print(f"\n{'':<40}{'M param.':>9}{'GFLOP':>8}{'s/step':>9}{'GiB':>7}{'images/s':>10}{'share':>7}")
-    for key, row in rows.items():
+    for key, row in results["rows"].items():
         print(
-            f"{key:<40}{row.parameters / 1e6:>9.1f}{row.forward_gflop:>8.1f}{row.step_s:>9.3f}{row.peak_gib:>7.2f}"
-            f"{row.images_per_s:>10.2f}{shares[key]:>7.0%}"
+            f"{key:<40}{row['parameters'] / 1e6:>9.1f}{row['forward_gflop']:>8.1f}{row['step_s']:>9.3f}"
+            f"{row['peak_gib']:>7.2f}{row['images_per_s']:>10.2f}{row['share_of_the_matrix_rate']:>7.0%}"
         )
-    for key, reason in failed.items():
+    for key, reason in results["failed"].items():
         print(f"{key:<40}{reason}")
-    print("matrix rate: " + ", ".join(f"{precision} {rate:.0f} GFLOP/s" for precision, rate in rates.items()))
-    for label, ratio in ratios.items():
-        print(f"{label}: {ratio:.2f}")
+    rates = (f"{precision} {rate:.0f} GFLOP/s" for precision, rate in results["matrix_gflop_per_s"].items())
+    print(f"matrix rate: {', '.join(rates)}\n\n{'times as good as':<84}{'training':>9}{'memory':>9}{'inference':>10}")
+    for key, ratio in results["ratios"].items():
+        print(f"{key:<84}{ratio['training_speed']:>9.2f}{ratio['memory_saved']:>9.2f}{ratio['inference_speed']:>10.2f}")
+    print(f"operations of our default by the published: {results['operations_by_published']:.3f}")
 
 
 def cpu_name() -> str:
@@ -354,7 +334,7 @@ def diffusers_unet() -> nn.Module:
 
 def lucidrains_unet() -> nn.Module:
     """34.0 M parameters, with full attention where the published has it and linear attention on the finest grid."""
-    network: nn.Module = import_module(LUCIDRAINS).Unet(
+    network: nn.Module = import_module(LUCIDRAINS.name).Unet(
         dim=120, dim_mults=(1, 2, 4), full_attn=(False, True, True), flash_attn=True
     )
     for module in network.modules():
@@ -378,13 +358,12 @@ class NaiveAttention(nn.Module):
 
     def __init__(self, dim: int) -> None:
         super().__init__()
-        self.norm = nn.Module()
-        self.norm.g = nn.Parameter(torch.ones(1, dim, 1, 1))
+        self.norm = nn.ParameterDict({"g": torch.ones(1, dim, 1, 1)})
         self.to_qkv = nn.Conv2d(dim, 384, 1, bias=False)
         self.to_out = nn.Conv2d(128, dim, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        normed = F.normalize(x, dim=1) * self.norm.g * x.shape[1] ** 0.5
+        normed = F.normalize(x, dim=1) * self.norm["g"] * x.shape[1] ** 0.5
         q, k, v = (rearrange(part, "b (h c) x y -> b h c (x y)", h=4) for part in self.to_qkv(normed).chunk(3, dim=1))
         scores = torch.einsum("b h c i, b h c j -> b h i j", q * 32**-0.5, k)
         gathered = torch.einsum("b h i j, b h c j -> b h i c", scores.softmax(dim=-1), v)
@@ -408,7 +387,7 @@ class NaiveBlock(nn.Module):
 
 
 class NaiveUNet(nn.Module):
-    """The published network and its names, written out: three grids, of 64, 128 and 256 channels, and a middle of 512."""
+    """The published network, its names and defaults written out: grids of 64, 128, 256 channels, a middle of 512."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -439,18 +418,26 @@ class NaiveUNet(nn.Module):
         time_emb = self.time_embedding(torch.cat([angles.sin(), angles.cos()], dim=-1))
         x = stem = self.init_conv(x)
         skips = []
-        for block1, block2, attention, down in self.down_blocks:  # type: ignore[misc]
+        for level in self.down_blocks:
+            block1, block2, attention, down = level.children()
             x = block1(x, time_emb)
             skips.append(x)
             x = attention(block2(x, time_emb))
             skips.append(x)
             x = down(x)
         x = self.mid_block2(self.mid_attn(self.mid_block1(x, time_emb)), time_emb)
-        for block1, block2, attention, up in self.up_blocks:  # type: ignore[misc]
+        for level in self.up_blocks:
+            block1, block2, attention, up = level.children()
             x = block1(torch.cat([x, skips.pop()], dim=1), time_emb)
             x = up(attention(block2(torch.cat([x, skips.pop()], dim=1), time_emb)))
         return self.conv_out(self.out_block(torch.cat([x, stem], dim=1), time_emb))
 
+
+NAIVE = Case(name="published, naive attention", build=NaiveUNet)
+PUBLISHED = Case(name="ours as published", build=partial(UNet, in_chans=3), ours=True)
+DEFAULT = Case(name="ours, default", build=default_unet, in_chans=1, ours=True)
+DIFFUSERS = Case(name="diffusers", build=diffusers_unet)
+LUCIDRAINS = Case(name="denoising_diffusion_pytorch", build=lucidrains_unet)
 
 if __name__ == "__main__":
     main()

@@ -87,8 +87,7 @@ class Denoising:
         Leaves a row of samples at fixed seeds.
         """
         by_bin = [self._held_out_loss(averaged, number) for number in range(NUM_BINS)]
-        timesteps = self.params.schedule.num_train_timesteps
-        names = [f"val_loss_from_t_{number * timesteps // NUM_BINS}" for number in range(NUM_BINS)]
+        names = [f"val_loss_bin_{number}" for number in range(NUM_BINS)]  # 0: the least noise
         drawn = draw_images(
             averaged,
             self.scheduler,

@@ -4,18 +4,21 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 
 from panodiff import launch
 from panodiff.checkpoint import save_model
 from panodiff.diffusion.denoising import Denoising
-from panodiff.diffusion.schedule import Scheduler
+from panodiff.diffusion.sampler import draw_images, image_generators
+from panodiff.diffusion.schedule import Scheduler, inference_steps
 from panodiff.files import write_csv
 from panodiff.images import Grey, from_signed, read_grey, tile, to_signed, write_grey
 from panodiff.randomness import torch_generator
 from panodiff.stage import Stage
 from panodiff.training import ImageStore, train
 
-FORWARD_COLUMNS = 9
+NUM_SHOWN = 9  # pictures of the way from a radiograph to noise, and of the way back
+REVERSE_STEPS = 50  # at most
 
 
 def train_diffusion(stage: Stage, *, images: ImageStore, held_out: ImageStore, model: Path, metrics: Path) -> None:
@@ -27,13 +30,14 @@ def train_diffusion(stage: Stage, *, images: ImageStore, held_out: ImageStore, m
     if launch.rank() != 0:
         return
     config = params.model_dump(mode="json", include={"network", "schedule", "prediction", "loss"})
-    height, width = images.shape[1:]
-    save_model(model, training.averaged.module, config | {"size": [height, width]})
+    size = (images.shape[1], images.shape[2])
+    save_model(model, training.averaged.module, config | {"size": list(size)})
     metrics.mkdir(parents=True, exist_ok=True)
     write_csv(metrics / "history.csv", training.history[0], training.history)
     write_csv(metrics / "milestones.csv", training.milestones[0], training.milestones)
     rows = [read_grey(path) for path in sorted(previews.glob("step-*.png"))]
     write_grey(metrics / "progress.png", tile(rows, 1))
+    write_grey(metrics / "reverse.png", reverse_process(training.averaged.module, objective.scheduler, size, seed))
     figure, table = forward_process(objective.scheduler, np.array(images[0]), seed)
     write_grey(metrics / "forward.png", figure)
     write_csv(metrics / "forward.csv", table[0], table)
@@ -48,8 +52,8 @@ def forward_process(scheduler: Scheduler, image: Grey, seed: int) -> tuple[Grey,
     x_0 = to_signed(image[None])
     noise = torch.randn(x_0.shape, generator=torch_generator(seed, "diffusion/forward"))
     last = len(scheduler.betas) - 1
-    steps = torch.linspace(0, last, FORWARD_COLUMNS).round().long()
-    x_t = scheduler.add_noise(x_0.expand(FORWARD_COLUMNS, -1, -1, -1), noise.expand(FORWARD_COLUMNS, -1, -1, -1), steps)
+    steps = torch.linspace(0, last, NUM_SHOWN).round().long()
+    x_t = scheduler.add_noise(x_0.expand(NUM_SHOWN, -1, -1, -1), noise.expand(NUM_SHOWN, -1, -1, -1), steps)
     table = [
         {
             "t": int(t),
@@ -61,3 +65,19 @@ def forward_process(scheduler: Scheduler, image: Grey, seed: int) -> tuple[Grey,
     ]
     pictures = from_signed(x_t)
     return tile([np.asarray(picture) for picture in pictures], 3), table
+
+
+def reverse_process(network: nn.Module, scheduler: Scheduler, size: tuple[int, int], seed: int) -> Grey:
+    """One image of this size on its way from noise to a radiograph, row by row; the last picture is the result."""
+    steps = inference_steps(len(scheduler.betas), REVERSE_STEPS)
+    seen: list[Tensor] = []
+    draw_images(
+        network.eval(),
+        scheduler,
+        image_generators(seed, "diffusion/reverse", [0]),
+        size,
+        num_inference_steps=steps,
+        watch=lambda _, x_t: seen.append(x_t.clone()),
+    )
+    shown = torch.linspace(0, steps, NUM_SHOWN).round().long().tolist()
+    return tile([from_signed(seen[number])[0] for number in shown], 3)

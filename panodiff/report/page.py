@@ -136,13 +136,16 @@ def _data(params: Params, find: Find) -> dict[str, Any]:
 
 def _training(find: Find) -> dict[str, Any]:
     diffusion, superres = find("metrics/diffusion"), find("metrics/superres")
-    forward = read_grey(diffusion / "forward.png")
-    forward = pictures.reduced(forward, pictures.factor_for(forward.size, pictures.SHEET_PIXELS))
+    forward, reverse = (
+        pictures.reduced(whole, pictures.factor_for(whole.size, pictures.SHEET_PIXELS))
+        for whole in (read_grey(diffusion / "forward.png"), read_grey(diffusion / "reverse.png"))
+    )
     return {
         "charts": charts.draw_charts({plan.folder: find(plan.folder) for plan in charts.PLANS}),
         "diffusion": pictures.diffusion_progress(diffusion),
         "superres": pictures.superres_progress(superres),
         "forward": pictures.picture(forward, "A radiograph at nine noise levels"),
+        "reverse": pictures.picture(reverse, "Noise that becomes a radiograph, in nine pictures"),
         "forward_rows": pd.read_csv(diffusion / "forward.csv").to_dict("records"),
     }
 

@@ -64,6 +64,9 @@ def test_a_milestone_measures_the_same_images_noise_and_times_every_time(tmp_pat
         again = objective.milestone(3, objective.networks["denoiser"])
     assert first == again
     assert first["val_loss"] > 0
+    by_bin = [first[f"val_loss_bin_{number}"] for number in range(4)]
+    assert first["val_loss"] == pytest.approx(np.mean(by_bin))
+    assert len(set(by_bin)) == 4
     strip = read_grey(tmp_path / "previews" / "step-000000003.png")
     assert strip.shape == (32, 6 * 64 + 5 * 2)
     assert len({strip[:, start : start + 64].tobytes() for start in range(0, 6 * 66, 66)}) == 6
@@ -89,7 +92,11 @@ def test_the_stage_leaves_a_model_that_loads_its_history_and_its_figures(tmp_pat
         "history.csv",
         "milestones.csv",
         "progress.png",
+        "reverse.png",
     ]
+    reverse = read_grey(metrics / "reverse.png")
+    assert reverse.shape == (3 * 32 + 2 * 2, 3 * 64 + 2 * 2)
+    assert np.abs(np.diff(reverse[:32, :64].astype(int))).mean() > 60  # it begins with noise
     assert (metrics / "history.csv").read_text().splitlines()[0] == "step,loss,learning_rate"
     assert len((metrics / "milestones.csv").read_text().splitlines()) == 1 + 11
     assert read_grey(metrics / "progress.png").shape[0] == 11 * 32 + 10 * 2
