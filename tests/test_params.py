@@ -12,7 +12,7 @@ import yaml
 from pydantic import BaseModel
 from small import ROOT
 
-from panodiff.params import EncoderParams, Params, SourceParams
+from panodiff.params import EncoderParams, Params, SourceParams, UNetParams
 from panodiff.params_file import ParamsError, load_params, merge, read_tracked, scale_fields
 
 RAW = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
@@ -97,7 +97,7 @@ WRONG = {
         {"diffusion.network.widths": [8] * 8, "diffusion.network.attention": [False] * 7, "profiles.paper": {}}
         | {"profiles.smoke.diffusion.network": {}, "profiles.pilot.diffusion.network": {}},
         "harmonize.low_size",
-        "multiple of 64",
+        "multiple of 128",
     ),
     "crop larger than the image": ({"profiles.smoke.superres.crop_size": 136}, "superres.crop_size", "136"),
     "crop that the discriminator cannot halve": ({"profiles.smoke.superres.crop_size": 60}, "superres.crop_size", "60"),
@@ -116,7 +116,11 @@ WRONG = {
         "encoder.training",
         "150 against 150",
     ),
-    "steps that do not divide": ({"profiles.smoke.sample.num_inference_steps": 30}, "sample.num_inference_steps", "30"),
+    "steps that do not divide": (
+        {"sample.sampler": "ddim", "profiles.smoke.sample.num_inference_steps": 30},
+        "sample.num_inference_steps",
+        "30",
+    ),
     "more steps than timesteps": ({"sample.num_inference_steps": 2000}, "sample.num_inference_steps", "2000"),
     "science in an overlay": ({"profiles.smoke.diffusion.loss": "l2"}, "profiles.smoke.diffusion.loss", "network"),
     "seed in an overlay": ({"profiles.pilot.seed": 2}, "profiles.pilot.seed", "may set only"),
@@ -206,3 +210,23 @@ def test_a_stage_refuses_a_wrong_file_before_any_work(tmp_path: Path, case: str)
     assert len(done.stderr.strip().splitlines()) == 1
     assert where in done.stderr
     assert {path for path in tmp_path.rglob("*") if "__pycache__" not in path.parts} == before
+
+
+def test_eta_belongs_to_ddim_and_zero_terminal_snr_to_the_velocity(tmp_path: Path):
+    with pytest.raises(ParamsError, match="eta must be 0 for sampler: unipc"):
+        load_params(planted(tmp_path, {"sample.sampler": "unipc", "sample.eta": 0.5}))
+    with pytest.raises(ParamsError, match=r"zero_terminal_snr needs prediction: v_prediction"):
+        load_params(planted(tmp_path, {"diffusion.prediction": "epsilon"}))
+
+
+def test_the_published_settings_of_the_docs_are_parameters(tmp_path: Path):
+    text = (ROOT / "docs" / "diffusion.md").read_text(encoding="utf-8")
+    settings = yaml.safe_load(text.split("```yaml\n")[1].split("```")[0])
+    changes = {f"{section}.{key}": value for section, values in settings.items() for key, value in values.items()}
+    changes["diffusion.training"] = RAW["diffusion"]["training"] | changes["diffusion.training"]
+    params = load_params(planted(tmp_path, changes | {"profile": "paper"}))
+    assert params.diffusion.network == UNetParams(
+        widths=(64, 128, 256, 512), attention=(False, True, True), patch_size=1
+    )
+    assert (params.diffusion.schedule.beta_max, params.diffusion.prediction) == (0.02, "epsilon")
+    assert (params.sample.sampler, params.sample.num_inference_steps, params.sample.eta) == ("ddim", 250, 1.0)

@@ -14,7 +14,7 @@ from panodiff.params import Clamping, SamplerName, ScheduleParams
 
 Scheduler: TypeAlias = DDPMScheduler | DDIMScheduler | DPMSolverMultistepScheduler | UniPCMultistepScheduler
 DYNAMIC_RATIO = 0.995
-LEAST_SIGNAL = 2.0**-24  # of ᾱ, for samplers that work on its logarithm; the value that diffusers takes
+LEAST_SIGNAL = 2.0**-30  # of ᾱ, where zero is asked for: 3e-5 of the amplitude
 
 
 def cosine_betas(num_train_timesteps: int, beta_max: float) -> Tensor:
@@ -88,10 +88,9 @@ def make_scheduler(
     else:
         multistep = DPMSolverMultistepScheduler if sampler == "dpm_solver++" else UniPCMultistepScheduler
         scheduler = multistep(**common, solver_order=2)
-    # In float32 rounding makes the variance left for x_t negative at large steps with eta 1, and the image NaN.
-    scheduler.alphas_cumprod = torch.cumprod(1 - betas, dim=0)
-    if isinstance(scheduler, DPMSolverMultistepScheduler | UniPCMultistepScheduler):
-        scheduler.alphas_cumprod = scheduler.alphas_cumprod.clamp(min=LEAST_SIGNAL)  # they divide by it
+    # In float32 rounding makes the variance left for x_t negative at large steps with eta 1, and the image NaN; and so
+    # it does from exactly no signal, by which other samplers divide.
+    scheduler.alphas_cumprod = torch.cumprod(1 - betas, dim=0).clamp(min=LEAST_SIGNAL)
     return scheduler
 
 

@@ -17,6 +17,7 @@ from panodiff.randomness import seeded_init
 
 OTHERS: tuple[SamplerName, ...] = ("ddpm", "dpm_solver++", "unipc")
 SCHEDULE = ScheduleParams(kind="cosine", num_train_timesteps=1000, beta_max=0.999, zero_terminal_snr=False)
+TO_ZERO = SCHEDULE.model_copy(update={"zero_terminal_snr": True})
 
 
 @pytest.fixture(scope="module")
@@ -174,6 +175,19 @@ def test_a_perfect_network_draws_its_image_with_every_sampler(sampler: SamplerNa
     for steps in (5, 20, 50):
         found = draw(Oracle(image), [0], steps=steps, sampler=sampler, clamping=clamping)
         torch.testing.assert_close(found, image, atol=2e-3, rtol=0)
+
+
+@pytest.mark.parametrize("steps", [5, 10, 20, 25, 50, 125])
+@pytest.mark.parametrize(("sampler", "eta"), [("ddim", 0.0), ("ddim", 1.0), *((name, 0.0) for name in OTHERS)])
+def test_drawing_begins_where_no_signal_is_left(sampler: SamplerName, eta: float, steps: int):
+    """With 25 steps and eta 1 rounding left a variance below zero, and the image was NaN."""
+    image = torch.linspace(-0.9, 0.9, 16 * 32).reshape(1, 1, 16, 32)
+    scheduler = make_scheduler(TO_ZERO, "v_prediction", sampler)
+    oracle = Oracle(image)
+    oracle.signal = scheduler.alphas_cumprod.sqrt()
+    generators = image_generators(3, "test", [0])
+    found = draw_images(oracle, scheduler, generators, (16, 32), num_inference_steps=steps, eta=eta)
+    torch.testing.assert_close(found, image, atol=2e-3, rtol=0)
 
 
 class Gaussian(nn.Module):
