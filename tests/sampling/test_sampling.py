@@ -120,8 +120,11 @@ def test_more_images_begin_with_the_same_ones(models: Path, tmp_path: Path):
 
 def test_the_other_parameters_do_what_their_names_say(models: Path, tmp_path: Path):
     first = run_sample(models, tmp_path / "first")
-    for name, changes in {"steps": {"num_inference_steps": 8}, "eta": {"eta": 1.0}}.items():
-        assert largest_difference(first, run_sample(models, tmp_path / name, **changes)) > 1
+    plain = run_sample(models, tmp_path / "ddim", sampler="ddim")
+    assert largest_difference(first, plain) > 1
+    assert largest_difference(plain, run_sample(models, tmp_path / "eta", sampler="ddim", eta=1.0)) > 1
+    assert largest_difference(first, run_sample(models, tmp_path / "steps", num_inference_steps=8)) > 1
+    assert largest_difference(first, run_sample(models, tmp_path / "dynamic", clamping="dynamic")) > 1
 
 
 def test_two_processes_draw_the_images_of_one(models: Path, tmp_path: Path):
