@@ -45,6 +45,16 @@ def _parser() -> argparse.ArgumentParser:
     which.add_argument("--all", action="store_true", help="every entry of the catalogue")
     fetch.add_argument("--from", dest="from_dir", type=Path, metavar="DIR", help="take the files from here, no network")
     fetch.set_defaults(run=_fetch_weights)
+
+    importing = commands.add_parser("import", help="make a model folder of a published checkpoint")
+    kinds = importing.add_subparsers(title="kinds", required=True, metavar="KIND")
+    diffusion = kinds.add_parser("diffusion", help="the U-Net of PanoDiff-SR; nothing in the file is run")
+    diffusion.add_argument("file", type=Path, metavar="FILE", help=".pth, .pt, .ckpt or .safetensors")
+    diffusion.add_argument("out", type=Path, metavar="OUT", help="a new folder")
+    diffusion.add_argument(
+        "--weights", choices=["ema", "raw"], default="ema", help="the averaged weights (default), or the others"
+    )
+    diffusion.set_defaults(run=_import_diffusion)
     return parser
 
 
@@ -91,6 +101,14 @@ def _fetch_weights(options: argparse.Namespace) -> int:
             failed.append(str(error))
     if failed:
         raise WeightsError("\n".join(failed))
+    return 0
+
+
+def _import_diffusion(options: argparse.Namespace) -> int:
+    from panodiff.diffusion.published import import_published  # noqa: PLC0415
+
+    import_published(options.file, options.out, weights=options.weights)
+    print(options.out)
     return 0
 
 

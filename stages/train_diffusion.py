@@ -5,7 +5,7 @@ from panodiff.stage import Stage, run_stage
 
 def run(stage: Stage) -> None:
     """data/manifest, data/harmonized → data/models/diffusion, metrics/diffusion."""
-    from panodiff.diffusion.train import train_diffusion  # noqa: PLC0415
+    from panodiff.diffusion.train import count_by_source, train_diffusion  # noqa: PLC0415
     from panodiff.launch import start_torch  # noqa: PLC0415
     from panodiff.manifest import read_manifest, split_paths  # noqa: PLC0415
     from panodiff.training import open_store  # noqa: PLC0415
@@ -16,6 +16,7 @@ def run(stage: Stage) -> None:
         stage,
         images=open_store(split_paths(corpus, "train", "low_path"), stage.scratch / "train.npy"),
         held_out=open_store(split_paths(corpus, "val", "low_path"), stage.scratch / "val.npy"),
+        counts=count_by_source(corpus),
         model=stage.out("data/models/diffusion"),
         metrics=stage.out("metrics/diffusion"),
     )

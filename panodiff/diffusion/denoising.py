@@ -34,9 +34,9 @@ class NoisyBatch:
     target: Tensor  # (B, 1, H, W)
 
 
-def build_unet(params: UNetParams) -> UNet:
-    """The denoising network of these parameters, for grey images."""
-    return UNet(widths=params.widths, attention=params.attention, patch_size=params.patch_size)
+def build_unet(params: UNetParams, in_chans: int = 1) -> UNet:
+    """The denoising network of these parameters, for grey images; published weights have three channels."""
+    return UNet(in_chans=in_chans, widths=params.widths, attention=params.attention, patch_size=params.patch_size)
 
 
 class Denoising:

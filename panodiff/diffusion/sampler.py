@@ -19,17 +19,19 @@ def draw_images(
     *,
     num_inference_steps: int,
     eta: float = 0.0,
+    in_chans: int = 1,
     watch: Callable[[int, Tensor], None] | None = None,
 ) -> Tensor:
     """Images (B, 1, H, W) in [-1, 1], one a generator, by the sampler that `scheduler` is.
 
     Args:
-        network: Predicts ε or v, as the scheduler is told, from (B, 1, H, W) and timesteps (B,).
+        network: Predicts ε or v, as the scheduler is told, from (B, in_chans, H, W) and timesteps (B,).
         scheduler: Its `prediction_type` and betas are those of the training.
         generators: One an image, on the CPU: an image depends on its own alone.
         size: (H, W).
         num_inference_steps: Steps from noise to image; for DDPM and DDIM it must divide the training's timesteps.
         eta: Of DDIM (Song et al. 2021, equation 12): 0 draws no noise after the first; 1 as much as DDPM.
+        in_chans: Of the network's images; the mean of several, which are all but equal, is the image.
         watch: Called with the timestep and x_t before each step, and with -1 and the result.
 
     Raises:
@@ -45,7 +47,7 @@ def draw_images(
             f"got {num_inference_steps}"
         )
     device = next(network.parameters()).device
-    x_t = _noise(generators, (1, *size), device)
+    x_t = _noise(generators, (in_chans, *size), device)
     scheduler.set_timesteps(num_inference_steps, device=device)
     step = _stepping(scheduler, generators, eta)
     for t in scheduler.timesteps:
@@ -53,7 +55,7 @@ def draw_images(
             watch(int(t), x_t)
         prediction = network(x_t, t.expand(len(x_t))).float()
         x_t = step(prediction, t, x_t)
-    x_0 = x_t.clamp(-1, 1)
+    x_0 = x_t.clamp(-1, 1).mean(dim=1, keepdim=True)
     if watch:
         watch(-1, x_0)
     return x_0

@@ -1,13 +1,16 @@
 """The stage train_diffusion: train, keep the averaged network, show how it learnt."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor, nn
 
 from panodiff import launch
 from panodiff.checkpoint import save_model
+from panodiff.diffusion.card import TrainingImages, write_model_card
 from panodiff.diffusion.denoising import Denoising
 from panodiff.diffusion.sampler import draw_images, image_generators
 from panodiff.diffusion.schedule import Scheduler, inference_steps
@@ -17,12 +20,24 @@ from panodiff.randomness import torch_generator
 from panodiff.stage import Stage
 from panodiff.training import ImageStore, train
 
+PHANTOMS = "It was trained on drawn phantoms, of no patients, for minutes: it is there to try the pipeline."
 NUM_SHOWN = 9  # pictures of the way from a radiograph to noise, and of the way back
 REVERSE_STEPS = 50  # at most
 
 
-def train_diffusion(stage: Stage, *, images: ImageStore, held_out: ImageStore, model: Path, metrics: Path) -> None:
-    """Train on `images`, watch `held_out` (both uint8 (N, H, W)); write the model, its history and figures."""
+def train_diffusion(
+    stage: Stage,
+    *,
+    images: ImageStore,
+    held_out: ImageStore,
+    counts: Sequence[TrainingImages],
+    model: Path,
+    metrics: Path,
+) -> None:
+    """Train on `images`, watch `held_out` (both uint8 (N, H, W)); write the model, its card, history and figures.
+
+    `counts` says on the card how many of the images come from which source.
+    """
     params, seed = stage.params.diffusion, stage.params.seed
     previews = stage.scratch / "previews"
     objective = Denoising(params, images, held_out, seed, previews)
@@ -32,6 +47,14 @@ def train_diffusion(stage: Stage, *, images: ImageStore, held_out: ImageStore, m
     config = params.model_dump(mode="json", include={"network", "schedule", "prediction", "loss"})
     size = (images.shape[1], images.shape[2])
     save_model(model, training.averaged.module, config | {"size": list(size)})
+    write_model_card(
+        model,
+        origin=f"It was trained by panodiff, profile {stage.params.profile}, seed {seed}; its weights are averaged "
+        "over the training (EMA).",
+        settings=params.training.model_dump(),
+        images=counts,
+        limits=[PHANTOMS] if stage.params.profile == "smoke" else [],
+    )
     metrics.mkdir(parents=True, exist_ok=True)
     write_csv(metrics / "history.csv", training.history[0], training.history)
     write_csv(metrics / "milestones.csv", training.milestones[0], training.milestones)
@@ -41,6 +64,13 @@ def train_diffusion(stage: Stage, *, images: ImageStore, held_out: ImageStore, m
     figure, table = forward_process(objective.scheduler, np.array(images[0]), seed)
     write_grey(metrics / "forward.png", figure)
     write_csv(metrics / "forward.csv", table[0], table)
+
+
+def count_by_source(corpus: pd.DataFrame) -> list[TrainingImages]:
+    """How many images of the train split come from each source."""
+    train_rows = corpus[(corpus["split"] == "train") & (corpus["status"] == "kept")]
+    numbers = train_rows["source"].value_counts(sort=False)
+    return [TrainingImages(source=str(source), number=int(number)) for source, number in numbers.items()]
 
 
 def forward_process(scheduler: Scheduler, image: Grey, seed: int) -> tuple[Grey, list[dict[str, float]]]:

@@ -27,7 +27,8 @@ def sample(stage: Stage, model: Path, out: Path) -> None:
     params, seed = stage.params.sample, stage.params.seed
     config = read_config(model)
     size = tuple(config["size"])
-    network = build_unet(UNetParams.model_validate(config["network"]))
+    in_chans = config.get("in_chans", 1)
+    network = build_unet(UNetParams.model_validate(config["network"]), in_chans)
     load_weights(model, network, launch.device())
     schedule = ScheduleParams.model_validate(config["schedule"])
     scheduler = make_scheduler(schedule, config["prediction"], params.sampler, params.clamping)
@@ -43,6 +44,7 @@ def sample(stage: Stage, model: Path, out: Path) -> None:
                 (size[0], size[1]),
                 num_inference_steps=params.num_inference_steps,
                 eta=params.eta,
+                in_chans=in_chans,
             )
             for index, image in zip(batch, from_signed(drawn), strict=True):
                 write_grey(folder / f"{image_id(index)}.png", image, text | {"panodiff:index": str(index)})

@@ -3,15 +3,17 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from small import SmallStage, objective_of, pictures, small_params
 from torch import nn
 
 from panodiff.checkpoint import load_weights, read_config
+from panodiff.diffusion.card import TrainingImages
 from panodiff.diffusion.denoising import Denoising, build_unet
 from panodiff.diffusion.schedule import make_scheduler
-from panodiff.diffusion.train import forward_process, train_diffusion
+from panodiff.diffusion.train import count_by_source, forward_process, train_diffusion
 from panodiff.images import read_grey, to_signed
 from panodiff.params import ScheduleParams, UNetParams
 
@@ -77,7 +79,12 @@ def test_the_stage_leaves_a_model_that_loads_its_history_and_its_figures(tmp_pat
     stage = SmallStage(params=params, scratch=tmp_path / "scratch")
     images = pictures(10, 32, 64)
     model, metrics = tmp_path / "model", tmp_path / "metrics"
-    train_diffusion(stage, images=images, held_out=images[:2], model=model, metrics=metrics)  # type: ignore[arg-type]
+    counts = [TrainingImages(source="tufts", number=7), TrainingImages(source="adld", number=3)]
+    train_diffusion(stage, images=images, held_out=images[:2], counts=counts, model=model, metrics=metrics)  # type: ignore[arg-type]
+    card = (model / "README.md").read_text(encoding="utf-8")
+    assert "| tufts | 7 |" in card
+    assert "drawn phantoms" in card
+    assert f"seed {params.seed}" in card
     config = read_config(model)
     assert config["size"] == [32, 64]
     assert config["prediction"] == "v_prediction"
@@ -122,3 +129,10 @@ def test_an_untrained_network_predicts_zero(tmp_path: Path):
         network(torch.randn(1, 1, 32, 64, generator=torch.Generator().manual_seed(1)), torch.tensor([3])).abs().max()
         == 0
     )
+
+
+def test_the_images_of_the_card_are_those_of_the_train_split():
+    rows = [("a", "train", "kept"), ("b", "train", "kept"), ("a", "train", "kept"), ("a", "test", "kept")]
+    rows += [("b", "train", "duplicate"), ("c", "val", "kept")]
+    corpus = pd.DataFrame(rows, columns=["source", "split", "status"])
+    assert count_by_source(corpus) == [TrainingImages(source="a", number=2), TrainingImages(source="b", number=1)]

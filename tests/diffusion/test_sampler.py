@@ -235,3 +235,11 @@ def test_dynamic_clamping_keeps_a_bright_image_apart_from_a_cut_one():
 def test_eta_is_refused_where_it_means_nothing(network: UNet, sampler: SamplerName):
     with pytest.raises(ValueError, match=r"eta must be 0 for samplers other than ddim, got 0\.5"):
         draw(network, [0], eta=0.5, sampler=sampler)
+
+
+def test_of_three_channels_the_mean_is_the_image():
+    shades = torch.linspace(-0.9, 0.9, 3 * 16 * 32).reshape(1, 3, 16, 32)
+    scheduler = make_scheduler(SCHEDULE, "v_prediction")
+    generators = image_generators(3, "test", [0])
+    found = draw_images(Oracle(shades), scheduler, generators, (16, 32), num_inference_steps=20, in_chans=3)
+    torch.testing.assert_close(found, shades.mean(dim=1, keepdim=True), atol=1e-3, rtol=0)

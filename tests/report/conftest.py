@@ -168,7 +168,7 @@ def train_all() -> None:
         return SmallStage(params=params, scratch=Path("scratch") / kind)
 
     train_encoder(stage("encoder"), **stores(high_size), **places("encoder"))
-    train_diffusion(stage("diffusion"), **stores(low_size), **places("diffusion"))
+    train_diffusion(stage("diffusion"), counts=[], **stores(low_size), **places("diffusion"))
     train_superres(
         stage("superres"),
         **stores(high_size),

@@ -15,7 +15,7 @@ import torch
 from small import ROOT, small_params, write_small_params
 from torch import nn
 
-from panodiff.checkpoint import model_sha256, save_model
+from panodiff.checkpoint import model_sha256, read_config, save_model
 from panodiff.diffusion.denoising import build_unet
 from panodiff.files import hash_file
 from panodiff.images import read_grey, read_text_chunks
@@ -125,6 +125,17 @@ def test_the_other_parameters_do_what_their_names_say(models: Path, tmp_path: Pa
     assert largest_difference(plain, run_sample(models, tmp_path / "eta", sampler="ddim", eta=1.0)) > 1
     assert largest_difference(first, run_sample(models, tmp_path / "steps", num_inference_steps=8)) > 1
     assert largest_difference(first, run_sample(models, tmp_path / "dynamic", clamping="dynamic")) > 1
+
+
+def test_a_model_of_three_channels_draws_grey_images(models: Path, tmp_path: Path):
+    params = small_params(tmp_path)
+    with seeded_init(1, "test models"):
+        network = build_unet(params.diffusion.network, in_chans=3)
+        nn.init.normal_(network.conv_out.weight, std=0.1)
+    config = read_config(models / "diffusion")
+    save_model(tmp_path / "diffusion", network, config | {"in_chans": 3})
+    drawn = run_sample(tmp_path, tmp_path / "three")
+    assert read_grey(next(drawn.glob("*.png"))).shape == (32, 64)  # it refuses colours
 
 
 def test_two_processes_draw_the_images_of_one(models: Path, tmp_path: Path):
