@@ -56,6 +56,7 @@ from pathlib import Path
 import torch
 
 from panodiff.checkpoint import load_weights, read_config
+from panodiff.diffusion.sampler import draw_images
 from panodiff.diffusion.schedule import make_scheduler
 from panodiff.diffusion.unet import UNet
 from panodiff.images import from_signed, write_grey
@@ -64,16 +65,16 @@ from panodiff.sampling.sample import synthetic_text
 
 config = read_config(Path())
 network = load_weights(Path(), UNet(in_chans=@CHANNELS@, **config["network"]), torch.device("cpu"))
-scheduler = make_scheduler(ScheduleParams(**config["schedule"]), config["prediction"])
-scheduler.set_timesteps(@STEPS@)
-x_t = torch.randn(1, @CHANNELS@, *config["size"], generator=torch.Generator().manual_seed(1))
-with torch.inference_mode():
-    for t in scheduler.timesteps:
-        x_t = scheduler.step(network(x_t, t[None]), t, x_t, use_clipped_model_output=True).prev_sample
-write_grey(Path("synthetic.png"), from_signed(x_t.mean(dim=1, keepdim=True))[0], synthetic_text({"seed": "1"}))
+scheduler = make_scheduler(ScheduleParams(**config["schedule"]), config["prediction"], "ddim")
+generators = [torch.Generator().manual_seed(seed) for seed in (1, 2)]  # one an image
+drawn = draw_images(
+    network, scheduler, generators, tuple(config["size"]), num_inference_steps=@STEPS@, in_chans=@CHANNELS@
+)
+for index, image in enumerate(from_signed(drawn)):
+    write_grey(Path(f"synthetic-{index}.png"), image, synthetic_text({}))
 ```
 
-@STEPS@ steps of DDIM draw one grey image."""
+It draws two grey images in @STEPS@ steps of DDIM."""
 
 
 @dataclass(frozen=True, kw_only=True)
