@@ -1,6 +1,5 @@
 """One radiograph from its source's form to the corpus's: upright, dark air, no borders, both resolutions."""
 
-import math
 from dataclasses import dataclass
 
 import cv2
@@ -139,17 +138,20 @@ def resized(image: Grey, box: Box, seen: Box, size: tuple[int, int]) -> Grey:
     inner = box.common(seen)
     if inner == box:
         return lanczos(part(image, box), size)
-    (top, bottom), down = _filled(inner.top - box.top, inner.bottom - box.top, size[0] / box.height)
-    (left, right), across = _filled(inner.left - box.left, inner.right - box.left, size[1] / box.width)
+    (top, bottom), down = _filled(inner.top - box.top, inner.bottom - box.top, box.height, size[0])
+    (left, right), across = _filled(inner.left - box.left, inner.right - box.left, box.width, size[1])
     canvas = np.zeros(size, np.uint8)
     canvas[top:bottom, left:right] = lanczos(part(image, inner), (bottom - top, right - left), (*down, *across))
     return canvas
 
 
-def _filled(start: int, end: int, scale: float) -> tuple[tuple[int, int], tuple[float, float]]:
-    """The pixels of the result that start:end of a side fills, and where they begin and end, counted from `start`."""
-    first, last = math.ceil(start * scale), math.floor(end * scale)
-    return (first, last), (first / scale - start, last / scale - start)
+def _filled(start: int, end: int, length: int, target: int) -> tuple[tuple[int, int], tuple[float, float]]:
+    """The pixels that start:end of a side fills where `length` becomes `target`, and their ends, counted from `start`.
+
+    In whole numbers: rounded, a side that is filled would lose its last pixel now and then.
+    """
+    first, last = -(-start * target // length), end * target // length
+    return (first, last), (first * length / target - start, last * length / target - start)
 
 
 def _reduced(box: Box, factor: int) -> Box:

@@ -139,11 +139,14 @@ def _count_operations(objective: Objective, training: Training, params: Training
     indices, draws = order.share(training.step, launch.rank(), launch.world_size())
     buffers = [buffer for network in training.networks.values() for buffer in network.buffers()]
     before = [buffer.clone() for buffer in buffers]  # spectral norms move with every pass
+    precision = torch.bfloat16 if params.precision == "bfloat16" else None
     with counted() as counter:
         batch = objective.batch(indices[:: params.accumulation], draws[:: params.accumulation], training.step)
         for turn in objective.turns(training.step):
             training.networks[turn].train()
-            objective.loss(turn, batch, training.step)[0].backward()
+            with torch.autocast(launch.device().type, dtype=precision, enabled=precision is not None):
+                loss, _ = objective.loss(turn, batch, training.step)
+            loss.backward()
     for buffer, value in zip(buffers, before, strict=True):
         buffer.copy_(value)
     for network in training.networks.values():

@@ -15,7 +15,7 @@ from PIL import Image
 from skimage.measure import block_reduce
 
 from panodiff.harmonize.field import Box
-from panodiff.harmonize.transform import find_crop, harmonize_image
+from panodiff.harmonize.transform import find_crop, harmonize_image, resized
 from panodiff.images import lanczos
 from panodiff.params_data import HarmonizeParams, Margins, SourceParams
 from panodiff.params_file import load_params, merge
@@ -167,3 +167,14 @@ def test_the_published_recipe_cuts_and_stretches_as_a_plain_script_does(size: tu
     assert np.array_equal(result.low, np.floor(means + 0.5))
     other = cv2.resize(result.high, (256, 128), interpolation=cv2.INTER_AREA)
     assert np.array_equal(result.low[means % 1 != 0.5], other[means % 1 != 0.5])  # OpenCV rounds ties to even
+
+
+@given(st.integers(60, 900))
+def test_a_side_that_is_seen_whole_is_filled_to_its_last_pixel(width: int):
+    image = np.full((60, width), 200, np.uint8)
+    seen = Box(top=0, left=0, bottom=60, right=width)
+    box = Box(top=0, left=0, bottom=max(61, width // 2), right=width)  # rows below are missing
+    result = resized(image, box, seen, (64, 128))
+    rows = 60 * 64 // box.height
+    assert (result[:rows] == 200).all()
+    assert not result[rows:].any()
