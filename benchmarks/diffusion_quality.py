@@ -19,9 +19,10 @@ import platform
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -39,7 +40,7 @@ from panodiff.harmonize.transform import harmonize_image
 from panodiff.images import from_signed, tile, to_unit, write_grey
 from panodiff.params import DiffusionParams, SampleParams, TrainingParams
 from panodiff.params_data import HarmonizeParams, SourceParams
-from panodiff.params_file import load_params
+from panodiff.params_file import load_params, merge
 from panodiff.sources.phantom import draw_phantom
 from panodiff.sources.phantom.devices import DEVICES
 from panodiff.training import ImageStore
@@ -51,7 +52,7 @@ NUM_TRAIN, NUM_HELD_OUT, NUM_REFERENCE = 240, 32, 480
 SCALE = 0.25  # of the native sizes
 SWING_STEPS = 50  # of the published rate, from 1e-4 to 0
 STEPS = (10, 20, 25, 50, 100, 250, 1000)
-PUBLISHED_NETWORK_FREE = {
+PUBLISHED_DIFFUSION = {
     "schedule": {"kind": "cosine", "num_train_timesteps": 1000, "beta_max": 0.02, "zero_terminal_snr": False},
     "prediction": "epsilon",
     "loss": "l1",
@@ -76,6 +77,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, nargs="+", default=STEPS, help="of the samplers' table; DDPM takes 1000")
     parser.add_argument("--images", type=int, default=128, help="drawn by each trained model")
     parser.add_argument("--pictures", type=Path, help="a folder for sheets of the drawn images")
+    parser.add_argument("--variants", action="store_true", help="train ours with one thing changed, too")
     options = parser.parse_args()
     print("drawing phantoms", flush=True)
     radiographs = np.stack(list(launch.spread(draw_low, range(NUM_TRAIN + NUM_HELD_OUT + NUM_REFERENCE))))
@@ -83,8 +85,9 @@ def main() -> None:
     distance = partial(distance_to, encoder=train_encoder(train, held_out), reference=reference)
     rows: dict[str, list[dict[str, float]]] = {}
     table: dict[str, dict[str, float]] = {}
+    trained: list[nn.Module] = []
     for seed in options.seeds:
-        for name, recipe in recipes().items():
+        for name, recipe in (recipes() | (variants() if options.variants else {})).items():
             network, steps = train_for(60 * options.minutes, recipe, train, held_out, seed)
             started = time.perf_counter()
             images = draw(network, recipe, recipe.sample, options.images, seed)
@@ -94,11 +97,13 @@ def main() -> None:
             print(f"seed {seed}  {name:<20}{json.dumps(row)}", flush=True)
             if options.pictures:
                 write_grey(options.pictures / f"{name}-{seed}.png", tile(images[:24], 6))
-            if seed == options.seeds[0] and name != "published":
-                for label, steps_taken, sample in samplers(recipe.sample, options.steps):
-                    images = draw(network, recipe, sample, options.images, seed)
-                    table.setdefault(label, {})[str(steps_taken)] = distance(images)
-                    print(f"{label:<16}{steps_taken:>5} steps: {table[label][str(steps_taken)]:.3f}", flush=True)
+            if name == "ours":
+                trained.append(network)
+    network, recipe = trained[0], recipes()["ours"]
+    for label, steps, sample in samplers(recipe.sample, options.steps):
+        images = draw(network, recipe, sample, options.images, options.seeds[0])
+        table.setdefault(label, {})[str(steps)] = distance(images)
+        print(f"{label:<16}{steps:>5} steps: {table[label][str(steps)]:.3f}", flush=True)
     floor = distance(train[: options.images])
     means = {name: float(np.mean([row["fd"] for row in found])) for name, found in rows.items()}
     results = {
@@ -121,7 +126,7 @@ def recipes() -> dict[str, Recipe]:
     """The published recipe and ours, on the network of the smoke profile."""
     params = load_params(ROOT / "params.yaml")
     ours, training = params.diffusion, params.diffusion.training
-    published = DiffusionParams.model_validate(ours.model_dump() | PUBLISHED_NETWORK_FREE, strict=False)
+    published = DiffusionParams.model_validate(ours.model_dump() | PUBLISHED_DIFFUSION)
     return {
         "published": Recipe(
             params=published,
@@ -130,6 +135,31 @@ def recipes() -> dict[str, Recipe]:
         ),
         "ours": Recipe(params=ours, rate=partial(warmed_cosine, training=training), sample=params.sample),
     }
+
+
+def variants() -> dict[str, Recipe]:
+    """Ours with one thing changed."""
+    ours = recipes()["ours"]
+    training = ours.params.training
+    changes: dict[str, dict[str, Any]] = {
+        "ε instead of v": {"prediction": "epsilon", "schedule": {"zero_terminal_snr": False}},
+        "signal left at T": {"schedule": {"zero_terminal_snr": False}},
+        "linear betas": {"schedule": {"kind": "linear"}},
+        "L2": {"loss": "l2"},
+        "no patches": {"network": {"patch_size": 1}},
+        "patches of 4×4": {
+            "network": {"patch_size": 4, "widths": (96, 128, 128, 128), "attention": (False, True, True)}
+        },
+        "half the batch": {"training": {"batch_size": training.batch_size // 2}},
+        "twice the batch": {"training": {"batch_size": training.batch_size * 2}},
+        "half the rate": {"training": {"learning_rate": training.learning_rate / 2}},
+        "twice the rate": {"training": {"learning_rate": training.learning_rate * 2}},
+    }
+    found = {}
+    for name, change in changes.items():
+        params = DiffusionParams.model_validate(merge(ours.params.model_dump(), change))
+        found[name] = replace(ours, params=params, rate=partial(warmed_cosine, training=params.training))
+    return found
 
 
 def warmed_cosine(step: int, share: float, *, training: TrainingParams) -> float:

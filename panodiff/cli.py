@@ -105,7 +105,7 @@ def _fetch_weights(options: argparse.Namespace) -> int:
 
 
 def _import_diffusion(options: argparse.Namespace) -> int:
-    from panodiff.diffusion.published import import_published  # noqa: PLC0415
+    from panodiff.zoo.diffusion import import_published  # noqa: PLC0415
 
     import_published(options.file, options.out, weights=options.weights)
     print(options.out)

@@ -25,7 +25,8 @@ def draw_images(
     """Images (B, 1, H, W) in [-1, 1], one a generator, by the sampler that `scheduler` is.
 
     Args:
-        network: Predicts ε or v, as the scheduler is told, from (B, in_chans, H, W) and timesteps (B,).
+        network: Predicts ε or v, as the scheduler is told, from (B, in_chans, H, W) and timesteps (B,). The images
+            have the precision of its weights.
         scheduler: Its `prediction_type` and betas are those of the training.
         generators: One an image, on the CPU: an image depends on its own alone.
         size: (H, W).
@@ -46,14 +47,14 @@ def draw_images(
             f"num_inference_steps must divide num_train_timesteps ({scheduler.config.num_train_timesteps}), "
             f"got {num_inference_steps}"
         )
-    device = next(network.parameters()).device
-    x_t = _noise(generators, (in_chans, *size), device)
-    scheduler.set_timesteps(num_inference_steps, device=device)
+    parameter = next(network.parameters())
+    x_t = _noise(generators, (in_chans, *size), parameter)
+    scheduler.set_timesteps(num_inference_steps, device=parameter.device)
     step = _stepping(scheduler, generators, eta)
     for t in scheduler.timesteps:
         if watch:
             watch(int(t), x_t)
-        prediction = network(x_t, t.expand(len(x_t))).float()
+        prediction = network(x_t, t.expand(len(x_t))).to(x_t.dtype)
         x_t = step(prediction, t, x_t)
     x_0 = x_t.clamp(-1, 1).mean(dim=1, keepdim=True)
     if watch:
@@ -71,7 +72,7 @@ def _stepping(
 
     def step(prediction: Tensor, t: Tensor, x_t: Tensor) -> Tensor:
         if isinstance(scheduler, DDIMScheduler):
-            noise = _noise(generators, tuple(x_t.shape[1:]), x_t.device) if eta > 0 else None
+            noise = _noise(generators, tuple(x_t.shape[1:]), x_t) if eta > 0 else None
             found = scheduler.step(prediction, t, x_t, eta=eta, use_clipped_model_output=True, variance_noise=noise)
         elif isinstance(scheduler, DDPMScheduler):
             found = scheduler.step(prediction, t, x_t, generator=generators)
@@ -88,5 +89,6 @@ def image_generators(seed: int, purpose: str, indices: list[int]) -> list[torch.
     return [torch_generator(seed, purpose, index) for index in indices]
 
 
-def _noise(generators: list[torch.Generator], shape: tuple[int, ...], device: torch.device) -> Tensor:
-    return torch.stack([torch.randn(shape, generator=generator) for generator in generators]).to(device)
+def _noise(generators: list[torch.Generator], shape: tuple[int, ...], like: Tensor) -> Tensor:
+    """Standard normal noise, drawn in float32 on the CPU whatever it is `like`."""
+    return torch.stack([torch.randn(shape, generator=generator) for generator in generators]).to(like)

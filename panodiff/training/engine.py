@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor, distributed, nn
+from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from panodiff import launch
@@ -21,7 +21,8 @@ from panodiff.params import TrainingParams
 from panodiff.progress import Progress
 from panodiff.randomness import torch_generator
 from panodiff.stage import Stage, Stopped
-from panodiff.training.throughput import counted, matrix_rate
+from panodiff.training.processes import any_process, mean_gradients, sums_of_all
+from panodiff.training.throughput import counted, note_throughput
 
 NUM_MILESTONES = 10  # validations and previews through a training, besides the one before its first step
 
@@ -102,7 +103,7 @@ def train(objective: Objective, params: TrainingParams, num_images: int, stage: 
         _milestone_if_due(objective, training, params)
         _one_step(objective, training, params, order)
         progress.advance(note=_note(training.history))
-        stop, due = _any_process(stage.stop_requested(), time.monotonic() - saved > launch.checkpoint_interval_s())
+        stop, due = any_process(stage.stop_requested(), time.monotonic() - saved > launch.checkpoint_interval_s())
         if stop or due:
             _save(folder, training)
             saved = time.monotonic()
@@ -112,7 +113,7 @@ def train(objective: Objective, params: TrainingParams, num_images: int, stage: 
     _save(folder, training)
     progress.close()
     if training.step > first:
-        _note_throughput(stage, training.step - first, time.monotonic() - started, operations, params)
+        note_throughput(stage, training.step - first, time.monotonic() - started, operations, params)
     return training
 
 
@@ -178,7 +179,7 @@ def _one_step(objective: Objective, training: Training, params: TrainingParams, 
             for name, value in shown.items():
                 one = torch.stack([value.detach().double(), torch.ones_like(value, dtype=torch.double)])
                 training.sums[name] = training.sums.get(name, 0) + one
-        _average_gradients(network)
+        mean_gradients(network)
         norm = nn.utils.clip_grad_norm_(network.parameters(), params.clip_norm)
         if not torch.isfinite(norm):
             raise ValueError(
@@ -192,31 +193,10 @@ def _one_step(objective: Objective, training: Training, params: TrainingParams, 
         _log(training, learning_rate)
 
 
-def _average_gradients(network: nn.Module) -> None:
-    """Mean of the gradients over the processes, each with an equal share of the batch, in one message."""
-    if launch.world_size() == 1:
-        return
-    gradients = [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
-    flat = torch.cat([gradient.flatten() for gradient in gradients])
-    distributed.all_reduce(flat)
-    flat /= launch.world_size()
-    for gradient, mean in zip(gradients, flat.split([gradient.numel() for gradient in gradients]), strict=True):
-        gradient.copy_(mean.view_as(gradient))
-
-
 def _log(training: Training, learning_rate: float) -> None:
-    row = {name: round((total / count).item(), 6) for name, (total, count) in _sums_of_all(training).items()}
+    row = {name: round((total / count).item(), 6) for name, (total, count) in sums_of_all(training.sums).items()}
     training.history.append({"step": training.step, **row, "learning_rate": float(f"{learning_rate:.4g}")})
     training.sums = {}
-
-
-def _sums_of_all(training: Training) -> dict[str, Tensor]:
-    """The sums over the processes."""
-    if launch.world_size() == 1 or not training.sums:
-        return training.sums
-    sums = torch.stack(list(training.sums.values()))
-    distributed.all_reduce(sums)
-    return dict(zip(training.sums, sums, strict=True))
 
 
 def _milestone_if_due(objective: Objective, training: Training, params: TrainingParams) -> None:
@@ -230,53 +210,14 @@ def _milestone_if_due(objective: Objective, training: Training, params: Training
 
 def _save(folder: Path, training: Training) -> None:
     """Write a checkpoint; no process leaves before it is on disk, as torchrun then ends the others."""
-    sums = _sums_of_all(training)
+    sums = sums_of_all(training.sums)
     if launch.rank() == 0:
         save_state(folder, training.step, training.state() | {"sums": sums})
     launch.barrier()
 
 
-def _any_process(*flags: bool) -> list[bool]:
-    """For each flag, whether any process raises it: all must stop, and save, after the same step."""
-    if launch.world_size() == 1:
-        return list(flags)
-    votes = torch.tensor(flags, dtype=torch.int, device=launch.device())
-    distributed.all_reduce(votes)
-    return [vote > 0 for vote in votes.tolist()]
-
-
 def _note(history: list[dict[str, float]]) -> str:
     return " ".join(f"{name} {value:.4g}" for name, value in history[-1].items() if name != "step") if history else ""
-
-
-def _note_throughput(stage: Stage, steps: int, seconds: float, operations: int, params: TrainingParams) -> None:
-    """Note and print how fast this run was, milestones and checkpoints included, and how much of the machine it used.
-
-    Args:
-        stage: Takes the notes.
-        steps: Of this run.
-        seconds: That they took.
-        operations: Of one step, in this process, as PyTorch counts them.
-        params: Of the training.
-    """
-    device = launch.device()
-    rate = matrix_rate(device, torch.bfloat16 if params.precision == "bfloat16" else torch.float32)
-    share = operations * steps / seconds / rate
-    images = steps * params.batch_size / seconds
-    stage.notes |= {
-        "steps_of_last_run": steps,
-        "images_a_second": round(images, 2),
-        "operations_a_step": operations,
-        "matrix_operations_a_second": round(rate),
-        "share_of_matrix_rate": round(share, 4),
-        "peak_memory_bytes": torch.cuda.max_memory_allocated() if device.type == "cuda" else None,
-    }
-    if launch.rank() == 0:
-        print(
-            f"{images:.3g} images a second, {100 * share:.0f} % of the rate at which this machine multiplies "
-            f"{params.precision} matrices ({rate / 1e9:.0f} GFLOP/s)",
-            flush=True,
-        )
 
 
 def learning_rate_factor(step: int, params: TrainingParams) -> float:

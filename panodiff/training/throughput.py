@@ -8,8 +8,42 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 
+from panodiff import launch
+from panodiff.params import TrainingParams
+from panodiff.stage import Stage
+
 _SIDE = {"cpu": 1024, "cuda": 8192}  # of the square matrices multiplied
 _ROUNDS = 5
+
+
+def note_throughput(stage: Stage, steps: int, seconds: float, operations: int, params: TrainingParams) -> None:
+    """Note and print how fast this run was, milestones and checkpoints included, and how much of the machine it used.
+
+    Args:
+        stage: Takes the notes.
+        steps: Of this run.
+        seconds: That they took.
+        operations: Of one step, in this process, as PyTorch counts them.
+        params: Of the training.
+    """
+    device = launch.device()
+    rate = matrix_rate(device, torch.bfloat16 if params.precision == "bfloat16" else torch.float32)
+    share = operations * steps / seconds / rate
+    images = steps * params.batch_size / seconds
+    stage.notes |= {
+        "steps_of_last_run": steps,
+        "images_a_second": round(images, 2),
+        "operations_a_step": operations,
+        "matrix_operations_a_second": round(rate),
+        "share_of_matrix_rate": round(share, 4),
+        "peak_memory_bytes": torch.cuda.max_memory_allocated() if device.type == "cuda" else None,
+    }
+    if launch.rank() == 0:
+        print(
+            f"{images:.3g} images a second, {100 * share:.0f} % of the rate at which this machine multiplies "
+            f"{params.precision} matrices ({rate / 1e9:.0f} GFLOP/s)",
+            flush=True,
+        )
 
 
 def matrix_rate(device: torch.device, dtype: torch.dtype) -> float:

@@ -16,6 +16,7 @@ ORDER = (
     "evaluation",
     "study",
     "report",
+    "zoo",
 )
 EDGES = ("cli", "doctor", "summary")  # commands beside the pipeline: they may use any package, none uses them
 

@@ -5,6 +5,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from diffusers import DDIMScheduler
 from small import small_params
 from torch import Tensor, nn
 
@@ -17,6 +18,7 @@ from panodiff.randomness import seeded_init
 
 OTHERS: tuple[SamplerName, ...] = ("ddpm", "dpm_solver++", "unipc")
 SCHEDULE = ScheduleParams(kind="cosine", num_train_timesteps=1000, beta_max=0.999, zero_terminal_snr=False)
+PUBLISHED = SCHEDULE.model_copy(update={"beta_max": 0.02})
 TO_ZERO = SCHEDULE.model_copy(update={"zero_terminal_snr": True})
 
 
@@ -82,11 +84,20 @@ def test_without_eta_an_image_is_bit_for_bit_repeatable_and_with_it_too(network:
     assert not torch.equal(draw(network, [0], eta=0.0), draw(network, [0], eta=1.0))
 
 
-def plain_ddim(network: nn.Module, index: int, steps: int, eta: float, prediction: str) -> np.ndarray:
-    """Equation 12 of DDIM with x_0 cut to [-1, 1] and ε taken from it, written down in float64."""
-    alpha_bar = np.cumprod(1 - cosine_betas(1000, 0.999).numpy())
-    (generator,) = image_generators(3, "test", [index])
-    x = torch.randn(1, 16, 32, generator=generator).double().numpy()
+def plain_ddim(
+    network: nn.Module,
+    *,
+    steps: int,
+    eta: float,
+    prediction: str,
+    beta_range: tuple[float, float] = (0.0, 0.999),
+    channels: int = 1,
+) -> np.ndarray:
+    """Image 5 by equation 12 of DDIM, x_0 cut to [-1, 1] and ε taken from it, in float64: 16×32 pixels."""
+    grid = np.cos((np.arange(1001) / 1000 + 0.008) / 1.008 * np.pi / 2) ** 2
+    alpha_bar = np.cumprod(1 - (1 - grid[1:] / grid[:-1]).clip(*beta_range))
+    (generator,) = image_generators(3, "test", [5])
+    x = torch.randn(channels, 16, 32, generator=generator).double().numpy()
     for t in range(999, -1, -1000 // steps):
         before = t - 1000 // steps
         a, a_before = alpha_bar[t], alpha_bar[before] if before >= 0 else 1.0
@@ -100,7 +111,7 @@ def plain_ddim(network: nn.Module, index: int, steps: int, eta: float, predictio
         sigma = eta * np.sqrt((1 - a_before) / (1 - a) * (1 - a / a_before))
         x = np.sqrt(a_before) * x_0 + np.sqrt(1 - a_before - sigma**2) * noise_pred
         if eta:
-            x = x + sigma * torch.randn(1, 16, 32, generator=generator).double().numpy()
+            x = x + sigma * torch.randn(channels, 16, 32, generator=generator).double().numpy()
     return x.clip(-1, 1)
 
 
@@ -112,8 +123,53 @@ def test_the_loop_is_ddim_as_written_down_independently(network: UNet, steps: in
     found = draw_images(
         network, scheduler, image_generators(3, "test", [5]), (16, 32), num_inference_steps=steps, eta=eta
     )
-    expected = plain_ddim(twin, 5, steps, eta, prediction)
+    expected = plain_ddim(twin, steps=steps, eta=eta, prediction=prediction)
     np.testing.assert_allclose(found[0].double(), expected, atol=2e-3)
+
+
+@pytest.fixture(scope="module")
+def published() -> UNet:
+    """The published configuration at a quarter of its widths, float64."""
+    with seeded_init(0, "test sampler"):
+        unet = UNet(in_chans=3, widths=(16, 32, 64, 128), attention=(False, True, True))
+        nn.init.normal_(unet.conv_out.weight, std=0.1)
+    return unet.double().eval()
+
+
+def draw_published(network: UNet, indices: list[int]) -> Tensor:
+    """By the published sampler: DDIM, 250 steps, η = 1."""
+    scheduler, generators = make_scheduler(PUBLISHED, "epsilon"), image_generators(3, "test", indices)
+    return draw_images(network, scheduler, generators, (16, 32), num_inference_steps=250, eta=1.0, in_chans=3)
+
+
+def test_the_published_sampler_is_that_of_diffusers_to_the_last_bit(published: UNet):
+    betas = cosine_betas(1000, 0.02)
+    scheduler = DDIMScheduler(trained_betas=betas.tolist(), timestep_spacing="trailing", prediction_type="epsilon")
+    scheduler.alphas_cumprod = torch.cumprod(1 - betas, dim=0)  # of itself it keeps them in float32
+    scheduler.set_timesteps(250)
+    (generator,) = image_generators(3, "test", [5])
+    x = torch.randn(3, 16, 32, generator=generator).double()[None]
+    for t in scheduler.timesteps:
+        with torch.inference_mode():
+            noise_pred = published(x, t[None])
+        noise = torch.randn(3, 16, 32, generator=generator).double()[None]
+        step = scheduler.step(noise_pred, t, x, eta=1.0, use_clipped_model_output=True, variance_noise=noise)
+        x = step.prev_sample
+    found = draw_published(published, [5])
+    assert found.dtype == torch.float64
+    assert torch.equal(found, x.clamp(-1, 1).mean(dim=1, keepdim=True))
+
+
+def test_the_published_sampler_is_ddim_as_written_down_independently(published: UNet):
+    expected = plain_ddim(published, steps=250, eta=1.0, prediction="epsilon", beta_range=(1e-4, 0.02), channels=3)
+    found = draw_published(published, [5])[0]
+    np.testing.assert_allclose(found, expected.mean(axis=0, keepdims=True), atol=1e-9, rtol=0)
+    assert found.std() > 0.1
+
+
+def test_in_float64_the_published_sampler_draws_the_same_image_in_any_batch(published: UNet):
+    together, alone = draw_published(published, list(range(7))), draw_published(published, [4])
+    torch.testing.assert_close(alone[0], together[4], atol=1e-9, rtol=0)
 
 
 def build_unet_like(network: UNet) -> UNet:

@@ -8,7 +8,9 @@ from torch import Tensor
 
 from panodiff.diffusion.unet import UNet, sinusoidal_embedding
 
+PUBLISHED = {"in_chans": 3, "widths": (64, 128, 256, 512), "attention": (False, True, True), "patch_size": 1}
 CONFIGURATIONS = [
+    PUBLISHED,
     {"in_chans": 1, "widths": (16, 24, 32, 40), "attention": (False, True, True), "patch_size": 1},
     {"in_chans": 3, "widths": (16, 8, 24), "attention": (True, False), "patch_size": 2},
     {"in_chans": 1, "widths": (8, 16), "attention": (False,), "patch_size": 1},
@@ -124,7 +126,8 @@ class PlainUNet:
 
 def test_the_published_configuration_has_the_published_tensors_and_parameters():
     with torch.device("meta"):
-        state = UNet(in_chans=3).state_dict()
+        state = UNet(**PUBLISHED).state_dict()
+        assert state.keys() == UNet(in_chans=3).state_dict().keys()
     assert len(state) == 204
     assert sum(tensor.numel() for tensor in state.values()) == 33_995_395
     shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}

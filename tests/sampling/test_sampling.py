@@ -138,25 +138,46 @@ def test_a_model_of_three_channels_draws_grey_images(models: Path, tmp_path: Pat
     assert read_grey(next(drawn.glob("*.png"))).shape == (32, 64)  # it refuses colours
 
 
-def test_two_processes_draw_the_images_of_one(models: Path, tmp_path: Path):
+def test_an_image_is_the_same_alone_in_a_batch_of_seven_in_two_shards_and_from_two_processes(
+    models: Path, tmp_path: Path
+):
+    """To one grey value: floats summed in another order differ by less than 1e-4 of [-1, 1], and may be rounded up."""
+    ways = {
+        "alone": run_sample(models, tmp_path / "alone", num_images=7, shard_size=7, batch_size=1),
+        "in a batch": run_sample(models, tmp_path / "batch", num_images=7, shard_size=7, batch_size=7),
+        "in two shards": run_sample(models, tmp_path / "shards", num_images=7, shard_size=4, batch_size=4),
+        "from two processes": sample_in_two_processes(models, tmp_path / "processes", num_images=7),
+    }
+    for way, low in ways.items():
+        assert len(list(low.glob("*.png"))) == 7, way
+        assert largest_difference(ways["alone"], low) <= 1, way
+        seeds = pd.read_csv(low / "rows.csv").set_index("id")["seed"]
+        pd.testing.assert_series_equal(seeds, pd.read_csv(ways["alone"] / "rows.csv").set_index("id")["seed"])
+
+
+def test_two_processes_write_the_very_files_of_one(models: Path, tmp_path: Path):
     expected = hashes(run_sample(models, tmp_path / "alone"))
-    (tmp_path / "both").mkdir()
-    write_small_params(tmp_path / "both" / "small.yaml")
+    assert hashes(sample_in_two_processes(models, tmp_path / "both")) == expected
+
+
+def sample_in_two_processes(models: Path, folder: Path, **changes: Any) -> Path:
+    folder.mkdir()
+    write_small_params(folder / "small.yaml", {"sample": changes})
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
-    code = f"from test_sampling import as_one_of_two; as_one_of_two({str(models)!r}, {str(tmp_path / 'both')!r})"
+    code = f"from test_sampling import as_one_of_two; as_one_of_two({str(models)!r}, {str(folder)!r})"
     path = os.pathsep.join([str(ROOT / "tests"), str(Path(__file__).parent)])
     environment = os.environ | {"WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": str(port)}
     environment |= {"PYTHONPATH": path, "CUDA_VISIBLE_DEVICES": ""}
     command = [sys.executable, "-c", code]
     processes = [subprocess.Popen(command, env=environment | {"RANK": rank}) for rank in ("0", "1")]
     assert [process.wait(200) for process in processes] == [0, 0]
-    assert hashes(tmp_path / "both" / "low") == expected
+    return folder / "low"
 
 
 def as_one_of_two(models: str, folder: str) -> None:
-    """One process of two, each with half of the four shards."""
+    """One process of two, each with some of the shards."""
     from panodiff import launch  # noqa: PLC0415
 
     torch.set_num_threads(1)
@@ -164,7 +185,7 @@ def as_one_of_two(models: str, folder: str) -> None:
     stage = SmallRun(load_params(Path(folder) / "small.yaml"), Path(folder))
     sample(stage, Path(models) / "diffusion", Path(folder) / "low")  # type: ignore[arg-type]
     launch.barrier()
-    assert stage.left == 10**9 - 2
+    assert stage.left < 10**9, "no shard was this process's"
 
 
 def run_upscale(models: Path, low: Path, folder: Path, *, left: int = 10**9, **changes: Any) -> Path:

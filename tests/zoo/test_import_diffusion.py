@@ -18,11 +18,11 @@ from torch.optim.swa_utils import AveragedModel
 from panodiff.checkpoint import load_weights, model_sha256, read_config, save_model
 from panodiff.cli import main
 from panodiff.diffusion.card import TrainingImages, write_model_card
-from panodiff.diffusion.published import import_published
 from panodiff.diffusion.unet import UNet
 from panodiff.files import hash_file
 from panodiff.images import read_grey, read_text_chunks
 from panodiff.params import ScheduleParams, UNetParams
+from panodiff.zoo.diffusion import import_published
 
 State = dict[str, Tensor]
 SMALL = {"widths": (8, 16, 24), "attention": (False, True)}

@@ -1,0 +1,1 @@
+"""Weights from elsewhere become model folders of this project."""
