@@ -13,51 +13,34 @@ needs 12 GB, and a row whose process ends early tells so. On a GPU, float32 mean
 """
 
 import argparse
-import math
-import os
-import platform
 import re
-import resource
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from importlib import import_module
 from importlib.util import find_spec
 from itertools import product
-from multiprocessing import get_context
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from peers.naive_unet import NaiveUNet
+from parts.measuring import (
+    PRECISIONS,
+    fastest,
+    in_own_process,
+    machine,
+    matrix_rates,
+    peak_memory,
+    processor,
+)
+from parts.unets import DEFAULT, DIFFUSERS, LUCIDRAINS, NAIVE, PUBLISHED, Case, check_same_network
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from panodiff import launch
-from panodiff.diffusion.denoising import build_unet
-from panodiff.diffusion.unet import UNet
 from panodiff.files import write_json
-from panodiff.params import UNetParams
-from panodiff.params_file import read_tracked
 
 ROOT = Path(__file__).parents[1]
-PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-NUM_PARAMETERS = 33_995_395  # of the published network
-SPENT_S = 1.0  # on a measurement, after one call that does not count; at least one call counts
-SIDE, PRODUCTS = 2048, {"cpu": 1, "cuda": 20}  # of the matrices; one after the other, so that a GPU need not wait
-
-
-@dataclass(frozen=True, kw_only=True)
-class Case:
-    """A network to measure; ours is laid out and compiled as in training."""
-
-    name: str
-    build: Callable[[], nn.Module]
-    in_chans: int = 3
-    ours: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +88,6 @@ def main() -> None:
     rows, failed, rates = measure_all(setting, options.rounds)
     default, published, naive = (operations(case, setting.size) for case in (DEFAULT, PUBLISHED, NAIVE))
     assert published == naive  # fused attention counts as much as attention in memory
-    name = torch.cuda.get_device_name() if device == "cuda" else cpu_name()
     results = {
         "rows": {key: described(key, row, setting, rates) for key, row in rows.items()},
         "failed": failed,
@@ -114,11 +96,11 @@ def main() -> None:
         "matrix_gflop_per_s": rates,
         **asdict(setting),
         "rounds": options.rounds,
-        "machine": f"{name}, {platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads",
+        "machine": machine(device),
         "torch": torch.__version__,
     }
     print_table(results)
-    slug = "cpu" if device == "cpu" else re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+    slug = "cpu" if device == "cpu" else re.sub(r"[^a-z0-9]+", "-", processor(device).lower()).strip("-")
     write_json(ROOT / "benchmarks" / "results" / f"diffusion-{slug}.json", results)
 
 
@@ -148,39 +130,6 @@ def better_rates(rates: dict[str, float], setting: Setting) -> dict[str, float]:
     """The matrix rates measured once more, where they are better now."""
     measured, _ = in_own_process(partial(matrix_rates, setting.device))
     return {precision: max(rate, measured[precision]) for precision, rate in rates.items()}
-
-
-def in_own_process(work: Callable[[], Any]) -> tuple[Any, int | None]:
-    """What `work` returns in a process of its own, None if that process fails, and its exit code."""
-    receiver, sender = get_context("spawn").Pipe(duplex=False)
-    process = get_context("spawn").Process(target=report, args=(work, sender))
-    process.start()
-    sender.close()  # so that a process that fails leaves nobody waiting
-    try:
-        found = receiver.recv()
-    except EOFError:
-        found = None
-    process.join()
-    return found, process.exitcode
-
-
-def report(work: Callable[[], Any], sender: Connection) -> None:
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
-    sender.send(work())
-
-
-def matrix_rates(device: str) -> dict[str, float]:
-    """GFLOP/s of a product of two square matrices, by precision."""
-    rates = {}
-    for precision, dtype in PRECISIONS.items():
-        one, other = torch.randn(2, SIDE, SIDE, device=device).to(dtype)
-
-        def multiply(one: Tensor = one, other: Tensor = other) -> None:
-            for _ in range(PRODUCTS[device]):
-                torch.matmul(one, other)
-
-        rates[precision] = 2 * SIDE**3 * PRODUCTS[device] / fastest(multiply, device) / 1e9
-    return rates
 
 
 def measure(case: Case, precision: str, setting: Setting) -> Row:
@@ -224,31 +173,6 @@ def measure(case: Case, precision: str, setting: Setting) -> Row:
 def predict(network: nn.Module, x_t: Tensor, t: Tensor) -> Tensor:
     predicted = network(x_t, t)
     return predicted if isinstance(predicted, Tensor) else predicted.sample  # diffusers wraps it
-
-
-def fastest(work: Callable[[], None], device: str) -> float:
-    """Seconds of the fastest call."""
-    work()
-    wait(device)
-    best, began = math.inf, time.perf_counter()
-    while best == math.inf or time.perf_counter() - began < SPENT_S:
-        started = time.perf_counter()
-        work()
-        wait(device)
-        best = min(best, time.perf_counter() - started)
-    return best
-
-
-def wait(device: str) -> None:
-    if device == "cuda":
-        torch.cuda.synchronize()
-
-
-def peak_memory(device: str) -> float:
-    """The most that this process has held so far, GiB."""
-    if device == "cuda":
-        return torch.cuda.max_memory_allocated() / 2**30
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # KiB on Linux
 
 
 def operations(case: Case, size: tuple[int, int]) -> int:
@@ -305,59 +229,6 @@ def print_table(results: dict[str, Any]) -> None:
         print(f"{key:<84}{ratio['training_speed']:>9.2f}{ratio['memory_saved']:>9.2f}{ratio['inference_speed']:>10.2f}")
     print(f"operations of our default by the published: {results['operations_by_published']:.3f}")
 
-
-def cpu_name() -> str:
-    """As /proc/cpuinfo tells it."""
-    names = re.findall(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
-    return names[0] if names else "CPU"
-
-
-def default_unet() -> nn.Module:
-    """Of the base of params.yaml, whatever its profile."""
-    network = read_tracked(["diffusion.network"], ROOT / "params.yaml")["diffusion.network"]
-    return build_unet(UNetParams.model_validate(network))
-
-
-def diffusers_unet() -> nn.Module:
-    """33.2 M parameters; attends after every block of the two coarser grids, where the published does once a grid."""
-    network: nn.Module = import_module("diffusers").UNet2DModel(
-        in_channels=3,
-        out_channels=3,
-        block_out_channels=(64, 128, 400),
-        down_block_types=("DownBlock2D", "AttnDownBlock2D", "AttnDownBlock2D"),
-        up_block_types=("AttnUpBlock2D", "AttnUpBlock2D", "UpBlock2D"),
-        attention_head_dim=16,
-        norm_num_groups=8,
-    )
-    return network
-
-
-def lucidrains_unet() -> nn.Module:
-    """34.0 M parameters, with full attention where the published has it and linear attention on the finest grid."""
-    network: nn.Module = import_module(LUCIDRAINS.name).Unet(
-        dim=120, dim_mults=(1, 2, 4), full_attn=(False, True, True), flash_attn=True
-    )
-    for module in network.modules():
-        if hasattr(module, "cuda_config"):  # insists on a kernel that has no float32: PyTorch shall choose
-            module.cuda_config = module.cpu_config
-    return network
-
-
-def check_same_network() -> None:
-    """The published construction and ours, with the same weights, predict the same."""
-    published, ours = NaiveUNet(), UNet(in_chans=3)
-    assert sum(parameter.numel() for parameter in published.parameters()) == NUM_PARAMETERS
-    ours.load_state_dict(published.state_dict())
-    x_t, t = torch.randn(2, 3, 16, 32), torch.tensor([3, 970])
-    with torch.inference_mode():
-        torch.testing.assert_close(ours(x_t, t), published(x_t, t), rtol=1e-3, atol=1e-3)
-
-
-NAIVE = Case(name="published, naive attention", build=NaiveUNet)
-PUBLISHED = Case(name="ours as published", build=partial(UNet, in_chans=3), ours=True)
-DEFAULT = Case(name="ours, default", build=default_unet, in_chans=1, ours=True)
-DIFFUSERS = Case(name="diffusers", build=diffusers_unet)
-LUCIDRAINS = Case(name="denoising_diffusion_pytorch", build=lucidrains_unet)
 
 if __name__ == "__main__":
     main()
