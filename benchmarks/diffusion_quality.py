@@ -18,7 +18,7 @@ import math
 import platform
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -26,25 +26,22 @@ from typing import Any
 
 import numpy as np
 import torch
+from parts.training import Rate, train_encoder, train_for, warmed_cosine
 from torch import nn
-from torch.optim.swa_utils import AveragedModel
 
 from panodiff import launch
 from panodiff.diffusion.denoising import Denoising
 from panodiff.diffusion.sampler import draw_images, image_generators
 from panodiff.diffusion.schedule import make_scheduler
 from panodiff.evaluation.sets import frechet_distance
-from panodiff.features.contrastive import Contrast, ProjectedEncoder
 from panodiff.files import write_json
 from panodiff.harmonize.transform import harmonize_image
 from panodiff.images import from_signed, tile, to_unit, write_grey
-from panodiff.params import DiffusionParams, SampleParams, TrainingParams
+from panodiff.params import DiffusionParams, SampleParams
 from panodiff.params_data import HarmonizeParams, SourceParams
 from panodiff.params_file import load_params, merge
 from panodiff.sources.phantom import draw_phantom
 from panodiff.sources.phantom.devices import DEVICES
-from panodiff.training import ImageStore
-from panodiff.training.engine import ImageOrder, ema_with_warm_up, learning_rate_factor
 
 ROOT = Path(__file__).parents[1]
 TARGET = HarmonizeParams(high_size=(128, 256), low_size=(32, 64), aspect="keep")
@@ -65,7 +62,7 @@ class Recipe:
     """What is trained, how its rate runs with the share of the time that has passed, and how it draws."""
 
     params: DiffusionParams
-    rate: Callable[[int, float], float]  # of the step and the share
+    rate: Rate
     sample: SampleParams
 
 
@@ -82,13 +79,19 @@ def main() -> None:
     print("drawing phantoms", flush=True)
     radiographs = np.stack(list(launch.spread(draw_low, range(NUM_TRAIN + NUM_HELD_OUT + NUM_REFERENCE))))
     train, held_out, reference = np.split(radiographs, [NUM_TRAIN, NUM_TRAIN + NUM_HELD_OUT])
-    distance = partial(distance_to, encoder=train_encoder(train, held_out), reference=reference)
+    encoder = train_encoder(load_params(ROOT / "params.yaml").encoder, train, held_out)
+    distance = partial(distance_to, encoder=encoder, reference=reference)
     rows: dict[str, list[dict[str, float]]] = {}
     table: dict[str, dict[str, float]] = {}
     trained: list[nn.Module] = []
     for seed in options.seeds:
         for name, recipe in (recipes() | (variants() if options.variants else {})).items():
-            network, steps = train_for(60 * options.minutes, recipe, train, held_out, seed)
+            with tempfile.TemporaryDirectory() as previews:
+                objective = Denoising(recipe.params, train, held_out, seed, Path(previews))
+            training = recipe.params.training
+            network, steps = train_for(
+                60 * options.minutes, objective, training, num_images=len(train), seed=seed, rate=recipe.rate
+            )
             started = time.perf_counter()
             images = draw(network, recipe, recipe.sample, options.images, seed)
             seconds = time.perf_counter() - started
@@ -162,65 +165,11 @@ def variants() -> dict[str, Recipe]:
     return found
 
 
-def warmed_cosine(step: int, share: float, *, training: TrainingParams) -> float:
-    """The engine's rate where the end is known by time alone."""
-    return training.learning_rate * min(1.0, (step + 1) / training.warmup_steps) * 0.5 * (1 + math.cos(math.pi * share))
-
-
 def draw_low(patient: int) -> np.ndarray:
     device = DEVICES[sorted(DEVICES)[patient % len(DEVICES)]]
     height, width, _ = device.sizes[0]
     image, _ = draw_phantom(5, patient, round(height * SCALE), round(width * SCALE), device)
     return harmonize_image(image, SourceParams(), TARGET).low
-
-
-def train_encoder(images: ImageStore, held_out: ImageStore) -> nn.Module:
-    """The smoke profile's encoder, trained with its parameters on these images."""
-    params = load_params(ROOT / "params.yaml").encoder
-    objective, training = Contrast(params, images, held_out, seed=0), params.training
-    network = objective.networks["encoder"]
-    optimizer = torch.optim.AdamW(network.parameters(), 1.0, training.adam_betas, weight_decay=training.weight_decay)
-    order = ImageOrder(len(images), training.batch_size, 0, "encoder")
-    for step in range(training.num_steps):
-        for group in optimizer.param_groups:
-            group["lr"] = training.learning_rate * learning_rate_factor(step, training)
-        indices, draws = order.share(step, 0, 1)
-        optimizer.zero_grad(set_to_none=True)
-        loss, _ = objective.loss("encoder", objective.batch(indices, draws, step), step)
-        loss.backward()
-        optimizer.step()
-    assert isinstance(network, ProjectedEncoder)
-    return network.encoder.eval()
-
-
-def train_for(
-    seconds: float, recipe: Recipe, images: ImageStore, held_out: ImageStore, seed: int
-) -> tuple[nn.Module, int]:
-    """The averaged network after that time, and how many steps it took."""
-    training = recipe.params.training
-    with tempfile.TemporaryDirectory() as previews:
-        objective = Denoising(recipe.params, images, held_out, seed, Path(previews))
-    network = objective.networks["denoiser"]
-    optimizer = torch.optim.AdamW(
-        network.parameters(), 1.0, training.adam_betas, weight_decay=training.weight_decay, fused=True
-    )
-    averaged = AveragedModel(network, multi_avg_fn=ema_with_warm_up(training.ema_decay))
-    order = ImageOrder(len(images), training.batch_size, seed, "diffusion")
-    bfloat16 = training.precision == "bfloat16"
-    step, started = 0, time.perf_counter()
-    while (share := (time.perf_counter() - started) / seconds) < 1:
-        for group in optimizer.param_groups:
-            group["lr"] = recipe.rate(step, share)
-        indices, draws = order.share(step, 0, 1)
-        optimizer.zero_grad(set_to_none=True)
-        with torch.autocast(launch.device().type, dtype=torch.bfloat16, enabled=bfloat16):
-            loss, _ = objective.loss("denoiser", objective.batch(indices, draws, step), step)
-        loss.backward()
-        nn.utils.clip_grad_norm_(network.parameters(), training.clip_norm)
-        optimizer.step()
-        averaged.update_parameters(network)
-        step += 1
-    return averaged.module.eval(), step
 
 
 def draw(network: nn.Module, recipe: Recipe, sample: SampleParams, count: int, seed: int) -> np.ndarray:

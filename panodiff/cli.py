@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 EXIT_PROBLEM = 1  # of `panodiff doctor`
@@ -49,13 +49,19 @@ def _parser() -> argparse.ArgumentParser:
     importing = commands.add_parser("import", help="make a model folder of a published checkpoint")
     kinds = importing.add_subparsers(title="kinds", required=True, metavar="KIND")
     diffusion = kinds.add_parser("diffusion", help="the U-Net of PanoDiff-SR; nothing in the file is run")
-    diffusion.add_argument("file", type=Path, metavar="FILE", help=".pth, .pt, .ckpt or .safetensors")
-    diffusion.add_argument("out", type=Path, metavar="OUT", help="a new folder")
-    diffusion.add_argument(
+    superres = kinds.add_parser("superres", help="a HAT, such as that of PanoDiff-SR; nothing in the file is run")
+    _add_import(diffusion, _import_diffusion)
+    _add_import(superres, _import_superres)
+    return parser
+
+
+def _add_import(kind: argparse.ArgumentParser, run: Callable[[argparse.Namespace], int]) -> None:
+    kind.set_defaults(run=run)
+    kind.add_argument("file", type=Path, metavar="FILE", help=".pth, .pt, .ckpt or .safetensors")
+    kind.add_argument("out", type=Path, metavar="OUT", help="a new folder")
+    kind.add_argument(
         "--weights", choices=["ema", "raw"], default="ema", help="the averaged weights (default), or the others"
     )
-    diffusion.set_defaults(run=_import_diffusion)
-    return parser
 
 
 def _doctor(options: argparse.Namespace) -> int:
@@ -106,6 +112,14 @@ def _fetch_weights(options: argparse.Namespace) -> int:
 
 def _import_diffusion(options: argparse.Namespace) -> int:
     from panodiff.zoo.diffusion import import_published  # noqa: PLC0415
+
+    import_published(options.file, options.out, weights=options.weights)
+    print(options.out)
+    return 0
+
+
+def _import_superres(options: argparse.Namespace) -> int:
+    from panodiff.zoo.superres import import_published  # noqa: PLC0415
 
     import_published(options.file, options.out, weights=options.weights)
     print(options.out)

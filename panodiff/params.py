@@ -26,6 +26,8 @@ from panodiff.params_data import (
 
 SamplerName = Literal["ddpm", "ddim", "dpm_solver++", "unipc"]
 Clamping = Literal["static", "dynamic"]
+Backbone = Literal["encoder", "vgg16", "vgg19"]
+LPIPSBackbone = Literal["alexnet", "squeezenet"]
 
 
 class TrainingParams(Section):
@@ -156,17 +158,20 @@ class HATParams(Section):
 
 
 class SuperresLossParams(Section):
-    """Weights of the three losses."""
+    """Weights of the three losses, and the features of the second."""
 
     l1: Annotated[float, Field(ge=0)]
     perceptual: Annotated[float, Field(ge=0)]
     adversarial: Annotated[float, Field(ge=0)]
+    backbone: Annotated[Backbone, Scale]
 
 
 class DegradationParams(Section):
-    """What the low-resolution training input suffers, drawn uniformly from zero to these."""
+    """How low-resolution training input is made; the numbers are of `area`, drawn uniformly from zero to these."""
 
+    kind: Literal["area", "real_esrgan"]
     noise: Annotated[float, Field(ge=0, le=0.5)]
+    grain: Annotated[float, Field(ge=0, le=0.5)]
     blur: Annotated[float, Field(ge=0, le=5)]
 
 
@@ -179,6 +184,7 @@ class SuperresParams(Section):
     l1_phase: Fraction
     crop_size: Annotated[Count, Scale]
     degradation: DegradationParams
+    lpips_backbone: Annotated[LPIPSBackbone | None, Scale]
     training: TrainingParams
 
 
@@ -205,6 +211,14 @@ class UpscaleParams(Section):
 
     batch_size: Annotated[Count, Scale]
     shard_size: Annotated[Count, Scale]
+    tile_size: Annotated[Count | None, Scale]
+    tile_overlap: Annotated[Count, Scale]
+
+    @model_validator(mode="after")
+    def _tiles_advance(self) -> Self:
+        if self.tile_size is not None and self.tile_overlap >= self.tile_size:
+            raise ValueError(f"tile_overlap must be below tile_size: {self.tile_overlap} against {self.tile_size}")
+        return self
 
 
 class EvaluateParams(Section):
@@ -214,7 +228,7 @@ class EvaluateParams(Section):
     num_neighbours: Count
     kid_subsets: Annotated[Count, Scale]
     kid_subset_size: Annotated[Annotated[int, Field(ge=2)], Scale]
-    lpips_backbone: Annotated[Literal["alexnet", "squeezenet"] | None, Scale]
+    lpips_backbone: Annotated[LPIPSBackbone | None, Scale]
 
 
 class StudyParams(Section):

@@ -1,9 +1,9 @@
 """Pretrained weights in data/weights: what the catalogue knows, fetched on request, verified at every use.
 
 The only code of the project that touches the network. A file is known by the SHA-256 of its bytes, whichever way it
-came: copied from a folder (`from_dir`), or downloaded in the publisher's own format, verified in full against the
-publisher's hash, and converted here. safetensors writes the same tensors as the same bytes, so a converted download
-must come out as the catalogued file too.
+came: copied from a folder (`from_dir`), or downloaded in the publisher's own format and verified in full against the
+publisher's hash. What is not kept as it came is converted here: safetensors writes the same tensors as the same bytes,
+so a converted download must come out as the catalogued file too.
 """
 
 import shutil
@@ -11,11 +11,15 @@ import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import yaml
 
 from panodiff.files import hash_file, written_whole
 from panodiff.progress import Progress
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 WEIGHTS = Path("data/weights")
 _CHUNK_BYTES = 1 << 20
@@ -33,7 +37,7 @@ class Download:
     url: str
     sha256: str
     bytes: int
-    keep: str  # prefix of the tensors that are taken over
+    keep: str | None = None  # prefix of the tensors that are taken over; None: the file is installed as it is
 
     @property
     def file(self) -> str:
@@ -82,6 +86,22 @@ def locate(name: str, folder: Path = WEIGHTS) -> Path:
     return path
 
 
+def load_tensors(name: str, folder: Path = WEIGHTS) -> "dict[str, Tensor]":
+    """The tensors of the installed weights `name`, by name, on the CPU; read as plain tensors only.
+
+    Raises:
+        WeightsError: See `locate`.
+    """
+    import torch  # noqa: PLC0415 - seconds that a look into the catalogue need not spend
+    from safetensors.torch import load_file  # noqa: PLC0415
+
+    path = locate(name, folder)
+    if path.suffix == ".safetensors":
+        return load_file(path)
+    tensors: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    return tensors
+
+
 def fetch(name: str, folder: Path = WEIGHTS, from_dir: Path | None = None) -> Path:
     """Install the weights `name` in `folder`, whole and verified, or find them installed.
 
@@ -100,7 +120,7 @@ def fetch(name: str, folder: Path = WEIGHTS, from_dir: Path | None = None) -> Pa
     if from_dir and (from_dir / entry.file).is_file():
         _install_copy(entry, from_dir / entry.file, folder)
     elif entry.download and original and original.is_file():
-        _install_converted(entry, entry.download, original, folder)
+        _install_original(entry, entry.download, original, folder)
     elif from_dir:
         publishers = f", nor {entry.download.file}" if entry.download else ""
         raise WeightsError(f"{from_dir} does not hold {entry.file}{publishers}")
@@ -131,7 +151,7 @@ def _install_download(entry: Entry, download: Download, folder: Path) -> None:
     original = folder / f".{download.file}.{entry.name}.partial"
     try:
         _download(download, original)
-        _install_converted(entry, download, original, folder)
+        _install_original(entry, download, original, folder)
     finally:
         original.unlink(missing_ok=True)
 
@@ -154,12 +174,15 @@ def _download(download: Download, target: Path) -> None:
         progress.close()
 
 
-def _install_converted(entry: Entry, download: Download, original: Path, folder: Path) -> None:
-    """Take the tensors that are kept out of the publisher's pickle, read as plain tensors only."""
-    import torch  # noqa: PLC0415 - seconds that a look into the catalogue need not spend
+def _install_original(entry: Entry, download: Download, original: Path, folder: Path) -> None:
+    """The publisher's file as it is, or the tensors that are kept out of its pickle, read as plain tensors only."""
+    import torch  # noqa: PLC0415
     from safetensors.torch import save_file  # noqa: PLC0415
 
     _verify(original, download.sha256, download.url)
+    if download.keep is None:
+        _install_copy(entry, original, folder)
+        return
     tensors = torch.load(original, map_location="cpu", weights_only=True)
     taken = {name: tensor.contiguous() for name, tensor in tensors.items() if name.startswith(download.keep)}
     with written_whole(folder / entry.file) as aside:

@@ -6,8 +6,8 @@ from panodiff.stage import Stage, run_stage
 def run(stage: Stage) -> None:
     """data/synthetic, the test split and the models → metrics/evaluation.json, metrics/evaluation."""
     from panodiff.evaluation.evaluate import Models, evaluate  # noqa: PLC0415
-    from panodiff.evaluation.perceptual import load_lpips  # noqa: PLC0415
     from panodiff.features.encoder import load_encoder  # noqa: PLC0415
+    from panodiff.features.perceptual import load_lpips  # noqa: PLC0415
     from panodiff.launch import start_torch  # noqa: PLC0415
     from panodiff.manifest import read_manifest  # noqa: PLC0415
     from panodiff.superres.model import load_superres  # noqa: PLC0415

@@ -5,9 +5,10 @@ from panodiff.stage import Stage, run_stage
 
 def run(stage: Stage) -> None:
     """data/manifest, data/harmonized → data/models/diffusion, metrics/diffusion."""
-    from panodiff.diffusion.train import count_by_source, train_diffusion  # noqa: PLC0415
+    from panodiff.diffusion.train import train_diffusion  # noqa: PLC0415
     from panodiff.launch import start_torch  # noqa: PLC0415
     from panodiff.manifest import read_manifest, split_paths  # noqa: PLC0415
+    from panodiff.model_card import count_by_source  # noqa: PLC0415
     from panodiff.training import open_store  # noqa: PLC0415
 
     start_torch()

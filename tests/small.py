@@ -8,18 +8,23 @@ from typing import Any
 import numpy as np
 import torch
 import yaml
+from safetensors.torch import save_file
 from torch import nn
+from torchvision.models import alexnet, squeezenet1_1
 
 from panodiff.diffusion.denoising import Denoising
 from panodiff.features.contrastive import Contrast
 from panodiff.features.encoder import Encoder
+from panodiff.files import hash_file
 from panodiff.params import Params
 from panodiff.params_file import load_params, merge
 from panodiff.randomness import numpy_generator, seeded_init
+from panodiff.superres.losses import encoder_loss
 from panodiff.superres.restoring import Restoring
 from panodiff.training import ImageStore, Training, train
 
 ROOT = Path(__file__).parents[1]
+BACKBONES = {"alexnet": (alexnet, "alex"), "squeezenet": (squeezenet1_1, "squeeze")}  # of LPIPS
 TRAINING = {"num_steps": 12, "batch_size": 4, "warmup_steps": 2, "ema_decay": 0.8, "log_every": 5}
 SMALL = {
     "harmonize": {"high_size": [64, 128], "low_size": [32, 64]},
@@ -81,27 +86,41 @@ def small_encoder() -> Encoder:
         return Encoder((8, 16)).eval().requires_grad_(False)
 
 
-def objective_of(kind: str, params: Params, previews: Path) -> Denoising | Restoring | Contrast:
+def install_random_weights(folder: Path, backbone: str) -> dict[str, torch.Tensor]:
+    """A catalogue with one backbone of random weights."""
+    generator = torch.Generator().manual_seed(0)
+    shapes = BACKBONES[backbone][0](weights=None).features.state_dict()
+    weights = {f"features.{k}": torch.randn(v.shape, generator=generator) / 10 for k, v in shapes.items()}
+    save_file(weights, folder / "random.safetensors")
+    size, sha256 = (folder / "random.safetensors").stat().st_size, hash_file(folder / "random.safetensors")
+    entry = {"file": "random.safetensors", "sha256": sha256, "bytes": size}
+    entry |= {"licence": "none", "source": "drawn", "used_for": "a test"}
+    (folder / "catalogue.yaml").write_text(yaml.safe_dump({backbone: entry}))
+    return weights
+
+
+def objective_of(kind: str, params: Params, scratch: Path) -> Denoising | Restoring | Contrast:
     size = params.harmonize.low_size if kind == "diffusion" else params.harmonize.high_size
     images, held_out = pictures(10, *size), pictures(3, *size, seed=1)
     if kind == "diffusion":
-        return Denoising(params.diffusion, images, held_out, params.seed, previews)
+        return Denoising(params.diffusion, images, held_out, params.seed, scratch / "previews")
     if kind == "encoder":
         return Contrast(params.encoder, images, held_out, params.seed)
     return Restoring(
         params.superres,
         scale=params.harmonize.scale,
-        encoder=small_encoder(),
+        perceptual=encoder_loss(small_encoder()),
+        lpips=None,
         images=images,
         held_out=held_out,
         seed=params.seed,
-        previews=previews,
+        scratch=scratch,
     )
 
 
 def run_training(kind: str, stage: SmallStage) -> Training:
     """Train `kind` (diffusion, superres or encoder) on ten pictures."""
-    objective = objective_of(kind, stage.params, stage.scratch / "previews")
+    objective = objective_of(kind, stage.params, stage.scratch)
     return train(objective, getattr(stage.params, kind).training, 10, stage, kind)  # type: ignore[arg-type]
 
 

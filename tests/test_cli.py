@@ -57,7 +57,18 @@ assert not {"torch", "pandas", "numpy", "pydantic", "matplotlib"} & set(sys.modu
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["cure"], ["weights"], ["weights", "fetch"], ["weights", "fetch", "a", "--all"]]
+    "arguments",
+    [
+        [],
+        ["cure"],
+        ["weights"],
+        ["weights", "fetch"],
+        ["weights", "fetch", "a", "--all"],
+        ["import"],
+        ["import", "encoder", "a.pth", "out"],
+        ["import", "superres", "a.pth"],
+        ["import", "superres", "a.pth", "out", "--weights", "best"],
+    ],
 )
 def test_wrong_arguments_end_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]):
     with pytest.raises(SystemExit) as end:
@@ -150,6 +161,15 @@ def test_weights_that_cannot_be_had_end_with_2(project: Path, capsys: pytest.Cap
     assert "knows no weights 'large'" in capsys.readouterr().err
     assert main(["weights", "fetch", "--all", "--from", str(project)]) == 2
     assert "small.safetensors" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["diffusion", "superres"])
+def test_an_import_that_is_refused_ends_with_2(kind: str, project: Path, capsys: pytest.CaptureFixture[str]):
+    assert main(["import", kind, "none.pth", "out"]) == 2
+    error = capsys.readouterr().err
+    assert "there is no file none.pth" in error
+    assert "Traceback" not in error
+    assert not (project / "out").exists()
 
 
 def test_the_doctor_ends_with_1_where_something_is_missing(project: Path, capsys: pytest.CaptureFixture[str]):

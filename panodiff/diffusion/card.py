@@ -1,56 +1,29 @@
-"""The model card of a diffusion model: README.md in its folder, in the layout of the Hugging Face Hub.
-
-It says what the model's own files and its maker's arguments say, and no more.
-"""
+"""The model card of a diffusion model."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from math import prod
 from pathlib import Path
 from typing import Any
 
-import yaml
-from safetensors import safe_open
-
-from panodiff.checkpoint import model_sha256, read_config
+from panodiff.checkpoint import read_config
 from panodiff.diffusion.schedule import inference_steps
-from panodiff.files import written_whole
+from panodiff.model_card import Example, Kind, TrainingImages, counted, listed, write_card
 
-METADATA = {
-    "license": "other",
-    "library_name": "panodiff",
-    "pipeline_tag": "unconditional-image-generation",
-    "tags": ["diffusion", "medical-imaging", "dental", "panoramic-radiograph", "synthetic-data"],
-}
 MOST_STEPS = 50  # of the sampling that is shown
 
-USES = """## Uses
-
-### Direct Use
-
-To draw synthetic panoramic radiographs for research and teaching.
-
-### Out-of-Scope Use
-
-It is not for diagnosis, nor for any other decision about a patient. Its images must not be passed off as radiographs
-of persons."""
-
-LIMITS = (
-    "An image may show teeth, roots or findings that no jaw could have.",
-    "It draws what its training images show: their patients, devices and crops, and none that they lack.",
-    "A diffusion model can repeat images that it was trained on. Compare what you publish with them.",
+KIND = Kind(
+    pipeline_tag="unconditional-image-generation",
+    tags=("diffusion", "medical-imaging", "dental", "panoramic-radiograph", "synthetic-data"),
+    direct_use="To draw synthetic panoramic radiographs for research and teaching.",
+    out_of_scope="It is not for diagnosis, nor for any other decision about a patient. Its images must not be passed "
+    "off as radiographs of persons.",
+    limits=(
+        "An image may show teeth, roots or findings that no jaw could have.",
+        "It draws what its training images show: their patients, devices and crops, and none that they lack.",
+        "A diffusion model can repeat images that it was trained on. Compare what you publish with them.",
+    ),
 )
 
-LICENSE = """## License
-
-`other`: this card grants no licence. Who passes the model on must know the terms of the weights and of the images that
-they were trained on."""
-
-SAMPLING = """## How to Get Started with the Model
-
-In this folder, where panodiff is installed:
-
-```python
+EXAMPLE = """\
 from pathlib import Path
 
 import torch
@@ -72,18 +45,7 @@ drawn = draw_images(
 )
 for index, image in enumerate(from_signed(drawn)):
     write_grey(Path(f"synthetic-{index}.png"), image, synthetic_text({}))
-```
-
-It draws two grey images in @STEPS@ steps of DDIM."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainingImages:
-    """The images of one source that a model was trained on."""
-
-    source: str
-    number: int
-    licence: str | None = None  # None: not known
+"""
 
 
 def write_model_card(
@@ -105,79 +67,44 @@ def write_model_card(
         limits: Whole sentences in Markdown, beside those that hold for every such model.
     """
     config = read_config(folder)
-    sections = [
-        f"---\n{yaml.safe_dump(METADATA, sort_keys=False)}---",
-        _summary(config),
-        _details(folder, config),
-        USES,
-        "## Bias, Risks, and Limitations\n\n" + "\n".join(f"- {limit}" for limit in (*LIMITS, *limits)),
-        _sampling(config),
-        f"## Training Details\n\n### Training Data\n\n{_data(images)}",
-        f"### Training Procedure\n\n{origin}" + (f"\n\n{_table(('setting', 'value'), settings)}" if settings else ""),
-        LICENSE,
-    ]
-    with written_whole(folder / "README.md") as aside:
-        aside.write_text("\n\n".join(sections) + "\n", encoding="utf-8")
-
-
-def code(text: str) -> str:
-    """`text` on one line, as Markdown shows code; marks that would end that are replaced."""
-    return f"`{' '.join(text.split()).replace('`', chr(39))}`"
-
-
-def _summary(config: Mapping[str, Any]) -> str:
     height, width = config["size"]
-    return (
-        f"# Diffusion model of panoramic radiographs, {height}×{width}\n\n"
-        f"It draws dental panoramic radiographs of {height}×{width} pixels (height × width) from noise. They are "
-        f"synthetic. It is not for diagnosis."
+    write_card(
+        folder,
+        KIND,
+        title=f"Diffusion model of panoramic radiographs, {height}×{width}",
+        summary=f"It draws dental panoramic radiographs of {height}×{width} pixels (height × width) from noise. They "
+        f"are synthetic. It is not for diagnosis.",
+        details=_details(folder, config),
+        example=_example(config),
+        origin=origin,
+        settings=settings,
+        images=images,
+        limits=limits,
     )
 
 
-def _details(folder: Path, config: Mapping[str, Any]) -> str:
+def _details(folder: Path, config: Mapping[str, Any]) -> dict[str, str]:
     network, schedule = config["network"], config["schedule"]
-    with safe_open(folder / "model.safetensors", framework="pt") as file:
-        sizes = [prod(file.get_slice(name).get_shape()) for name in file.keys()]  # noqa: SIM118 - it is no mapping
     largest = f", β at most {schedule['beta_max']}" if schedule["kind"] == "cosine" else ""
     ending = ", the last timestep all noise" if schedule["zero_terminal_snr"] else ""
     target = "the noise ε" if config["prediction"] == "epsilon" else "the velocity v"
-    rows = {
-        "Model type": f"denoising diffusion model, a U-Net: {sum(sizes):,} parameters in {len(sizes)} tensors",
-        "Network": f"widths {_listed(network['widths'])}; attention on the grids, fine to coarse: "
-        f"{_listed('yes' if flag else 'no' for flag in network['attention'])}; patch size {network['patch_size']}",
+    return {
+        "Model type": f"denoising diffusion model, a U-Net: {counted(folder)}",
+        "Network": f"widths {listed(network['widths'])}; attention on the grids, fine to coarse: "
+        f"{listed(['yes' if flag else 'no' for flag in network['attention']])}; patch size {network['patch_size']}",
         "Noise schedule": f"{schedule['kind']}, {schedule['num_train_timesteps']} timesteps{largest}{ending}",
         "Predicts": f"{target}, trained with the {'L1' if config['loss'] == 'l1' else 'L2'} loss",
         "Images": f"{_channels(config)} channel{'s' if _channels(config) > 1 else ''}, from -1 (black) to 1 (white)",
-        "Weights": f"`model.safetensors`, SHA-256 `{model_sha256(folder)}`",
     }
-    return "## Model Details\n\n" + "\n".join(f"- **{name}:** {text}" for name, text in rows.items())
 
 
 def _channels(config: Mapping[str, Any]) -> int:
     return int(config.get("in_chans", 1))
 
 
-def _listed(values: Any) -> str:
-    return ", ".join(map(str, values))
-
-
-def _sampling(config: Mapping[str, Any]) -> str:
+def _example(config: Mapping[str, Any]) -> Example:
     steps = inference_steps(config["schedule"]["num_train_timesteps"], MOST_STEPS)
-    return SAMPLING.replace("@CHANNELS@", str(_channels(config))).replace("@STEPS@", str(steps))
-
-
-def _data(images: Sequence[TrainingImages]) -> str:
-    if not images:
-        return "Which images it was trained on is not known here."
-    total = sum(part.number for part in images)
-    lines = [f"| {_cell(part.source)} | {part.number} | {_cell(part.licence or 'not known')} |" for part in images]
-    return "\n".join([f"{total} images.\n", "| source | images | licence |", "|---|---|---|", *lines])
-
-
-def _table(header: tuple[str, str], rows: Mapping[str, object]) -> str:
-    lines = [f"| {_cell(name)} | {_cell(str(value))} |" for name, value in rows.items()]
-    return "\n".join([f"| {' | '.join(header)} |", "|---|---|", *lines])
-
-
-def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|")
+    return Example(
+        code=EXAMPLE.replace("@CHANNELS@", str(_channels(config))).replace("@STEPS@", str(steps)),
+        sentence=f"It draws two grey images in {steps} steps of DDIM.",
+    )

@@ -4,23 +4,22 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import torch
 from torch import Tensor, nn
 
 from panodiff import launch
 from panodiff.checkpoint import save_model
-from panodiff.diffusion.card import TrainingImages, write_model_card
+from panodiff.diffusion.card import write_model_card
 from panodiff.diffusion.denoising import Denoising
 from panodiff.diffusion.sampler import draw_images, image_generators
 from panodiff.diffusion.schedule import Scheduler, inference_steps
 from panodiff.files import write_csv
 from panodiff.images import Grey, from_signed, read_grey, tile, to_signed, write_grey
+from panodiff.model_card import PHANTOMS, TrainingImages
 from panodiff.randomness import torch_generator
 from panodiff.stage import Stage
 from panodiff.training import ImageStore, train
 
-PHANTOMS = "It was trained on drawn phantoms, of no patients, for minutes: it is there to try the pipeline."
 NUM_SHOWN = 9  # pictures of the way from a radiograph to noise, and of the way back
 REVERSE_STEPS = 50  # at most
 
@@ -64,13 +63,6 @@ def train_diffusion(
     figure, table = forward_process(objective.scheduler, np.array(images[0]), seed)
     write_grey(metrics / "forward.png", figure)
     write_csv(metrics / "forward.csv", table[0], table)
-
-
-def count_by_source(corpus: pd.DataFrame) -> list[TrainingImages]:
-    """How many images of the train split come from each source."""
-    train_rows = corpus[(corpus["split"] == "train") & (corpus["status"] == "kept")]
-    numbers = train_rows["source"].value_counts(sort=False)
-    return [TrainingImages(source=str(source), number=int(number)) for source, number in numbers.items()]
 
 
 def forward_process(scheduler: Scheduler, image: Grey, seed: int) -> tuple[Grey, list[dict[str, float]]]:

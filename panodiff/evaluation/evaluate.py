@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,13 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from panodiff.evaluation.ceiling import restored_distances
 from panodiff.evaluation.nearest import Nearest, measure_memorisation
-from panodiff.evaluation.restoration import Upscaler, restore_all, summarize
+from panodiff.evaluation.restoration import Extractor, Upscaler, restore_all, summarize
 from panodiff.evaluation.sets import MIN_IMAGES, compare_all
+from panodiff.evaluation.spectrum import ring_frequencies
 from panodiff.features.embed import Features, embed
+from panodiff.features.perceptual import photograph_features
 from panodiff.files import write_csv, write_json
 from panodiff.manifest import kept
 from panodiff.params import Params
@@ -79,6 +83,14 @@ def evaluate(
 ) -> None:
     """Measure the images under `synthetic` and the super-resolution; write `summary` and the CSVs under `tables`."""
     sets = gather_sets(corpus, synthetic)
+    restored = restore_all(
+        sets["test"].paths,
+        models.upscale,
+        lpips=models.lpips,
+        extractors=extractors(models, params.evaluate.lpips_backbone),
+        device=models.device,
+    )
+    check_stop()
     features = embed_all(sets, models, params.evaluate.batch_size, check_stop)
     comparisons = {
         size: compare_all(**found, params=params.evaluate, seed=params.seed) for size, found in features.items()
@@ -86,10 +98,10 @@ def evaluate(
     check_stop()
     train_groups = kept(corpus, "train")["group"].to_numpy(dtype=object)
     nearest, rank, memorisation = measure_memorisation(**features["high"], train_groups=train_groups)
-    restored = restore_all(sets["test"].paths, models.upscale, lpips=models.lpips, device=models.device)
-    restoration = summarize(restored, params.seed)
+    restoration = summarize(restored.metrics, params.seed)
     write_nearest(tables / "synthetic.csv", sets["synthetic"].ids, sets["train"].ids, nearest, rank)
-    write_columns(tables / "restoration.csv", {"id": sets["test"].ids} | restored)
+    write_columns(tables / "restoration.csv", {"id": sets["test"].ids} | restored.metrics)
+    write_columns(tables / "spectrum.csv", {"cycles_a_pixel": np.array(ring_frequencies())} | restored.spectra)
     content = {
         "profile": params.profile,
         "headline": headline(comparisons, restoration, memorisation),
@@ -98,8 +110,21 @@ def evaluate(
         "sets": comparisons,
         "nearest_train": memorisation,
         "restoration": restoration,
+        "restored_vs_real": {
+            "num_fake": len(sets["test"].ids) // 2,
+            "num_real": len(sets["test"].ids) - len(sets["test"].ids) // 2,
+            **{f"fd_{name}": restored_distances(found, params.seed) for name, found in restored.features.items()},
+        },
     }
     write_json(summary, rounded(content))
+
+
+def extractors(models: Models, lpips_backbone: str | None) -> dict[str, Extractor]:
+    """What takes features of restored images: the encoder and, where LPIPS is measured, its backbone."""
+    found: dict[str, Extractor] = {"encoder": models.encoder}
+    if models.lpips is not None and lpips_backbone is not None:
+        found[lpips_backbone] = partial(photograph_features, models.lpips)
+    return found
 
 
 def embed_all(

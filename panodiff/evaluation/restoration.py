@@ -1,6 +1,7 @@
 """Super-resolution on held-out radiographs: real low-resolution images restored, against their real high resolution."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,28 +10,29 @@ import torch
 from numpy.typing import NDArray
 from scipy.stats import bootstrap
 from torch import Tensor, nn
-from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
-from panodiff.evaluation.perceptual import perceptual_distance
-from panodiff.images import from_unit, read_grey, to_unit
+from panodiff.evaluation.spectrum import radial_power
+from panodiff.features.embed import Features
+from panodiff.images import read_grey, to_unit
 from panodiff.progress import Progress
 from panodiff.randomness import numpy_generator
+from panodiff.superres.metrics import as_published, measure
 from panodiff.superres.model import bicubic
 
 Upscaler = Callable[[Tensor], Tensor]  # (B, 1, h, w) in [0, 1] → (B, 1, H, W) in [0, 1]
+Extractor = Callable[[Tensor], Tensor]  # (B, 1, H, W) in [0, 1] → features (B, D)
 METHODS = ("superres", "bicubic")
-MAX_PSNR_DB = 100.0  # stands for infinity, of equal images
 _BATCH = 4  # images restored at once: the published network takes about 2 GiB for each
 _RESAMPLES = 2000
 
 
-def measure(found: Tensor, true: Tensor, lpips: nn.Module | None) -> dict[str, Tensor]:
-    """PSNR in dB, SSIM (Wang et al. 2004) and, given a network, LPIPS, (B,) each, of (B, 1, H, W) in [0, 1]."""
-    psnr = peak_signal_noise_ratio(found, true, data_range=1.0, reduction="none", dim=(1, 2, 3))
-    ssim = structural_similarity_index_measure(found, true, data_range=1.0, reduction="none")
-    assert isinstance(ssim, Tensor)  # a pair only where the contrast map is asked for too
-    measured = {"psnr": psnr.clamp(max=MAX_PSNR_DB), "ssim": ssim.flatten()}
-    return measured if lpips is None else measured | {"lpips": perceptual_distance(lpips, found, true)}
+@dataclass(frozen=True, kw_only=True)
+class Restoration:
+    """What was measured on N images as each of METHODS restored them and, but for the metrics, as they are ("real")."""
+
+    metrics: dict[str, NDArray[np.float64]]  # (N,) by <metric>_<method>
+    features: dict[str, dict[str, Features]]  # (N, D) by the extractor's name, then by method
+    spectra: dict[str, NDArray[np.float64]]  # mean of radial_power, by method
 
 
 @torch.inference_mode()
@@ -39,9 +41,10 @@ def restore_all(
     upscale: Upscaler,
     *,
     lpips: nn.Module | None,
+    extractors: Mapping[str, Extractor],
     device: torch.device,
-) -> dict[str, NDArray[np.float64]]:
-    """Each image's metrics, (N,) by `<metric>_<method>`: the network and bicubic against the real high resolution.
+) -> Restoration:
+    """Restore the low-resolution images with the network and by bicubic enlargement, and measure.
 
     Restored images are rounded to 8 bits first, as they are published.
 
@@ -49,27 +52,55 @@ def restore_all(
         paths: The real images under "low" and "high", in one order.
         upscale: The super-resolution network.
         lpips: From `load_lpips`; None leaves the metric out.
+        extractors: By the name that their features shall have.
         device: Where the networks are.
+
+    Raises:
+        ValueError: The network enlarges by another factor than that between the images.
     """
-    columns: dict[str, list[NDArray[np.float64]]] = {}
+    metrics: dict[str, list[Tensor]] = {}
+    features: dict[tuple[str, str], list[Tensor]] = {}
+    spectra: dict[str, list[Tensor]] = {}
     progress = Progress(len(paths["low"]), "restoring")
     for start in range(0, len(paths["low"]), _BATCH):
         low, true = (_load(paths[size][start : start + _BATCH], device) for size in ("low", "high"))
-        scale = true.shape[-1] // low.shape[-1]
-        for method, restored in zip(METHODS, (upscale(low), bicubic(low, scale)), strict=True):
-            for metric, values in measure(_published(restored), true, lpips).items():
-                columns.setdefault(f"{metric}_{method}", []).append(values.double().cpu().numpy())
+        enlarged = {"superres": upscale(low), "bicubic": bicubic(low, true.shape[-1] // low.shape[-1])}
+        _check_size(enlarged["superres"], true)
+        restored = {method: as_published(images) for method, images in enlarged.items()}
+        for method, images in restored.items():
+            for metric, values in measure(images, true, lpips).items():
+                metrics.setdefault(f"{metric}_{method}", []).append(values)
+        for method, images in (restored | {"real": true}).items():
+            spectra.setdefault(method, []).append(radial_power(images).sum(0, keepdim=True))
+            for name, extract in extractors.items():
+                features.setdefault((name, method), []).append(extract(images))
         progress.advance(len(low))
     progress.close()
-    return {name: np.concatenate(values) for name, values in columns.items()}
+    return Restoration(
+        metrics={name: _joined(values) for name, values in metrics.items()},
+        features={
+            name: {method: _joined(values) for (owner, method), values in features.items() if owner == name}
+            for name in extractors
+        },
+        spectra={method: _joined(sums).sum(0) / len(paths["low"]) for method, sums in spectra.items()},
+    )
+
+
+def _check_size(restored: Tensor, true: Tensor) -> None:
+    if restored.shape != true.shape:
+        found, wanted = ("×".join(map(str, images.shape[-2:])) for images in (restored, true))
+        raise ValueError(
+            f"the super-resolution model makes images of {found}, where harmonize.high_size is {wanted}: train or "
+            f"import one of the scale between harmonize.low_size and harmonize.high_size"
+        )
+
+
+def _joined(parts: Sequence[Tensor]) -> NDArray[np.float64]:
+    return torch.cat(list(parts)).double().cpu().numpy()
 
 
 def _load(paths: Sequence[Path], device: torch.device) -> Tensor:
     return to_unit(np.stack([read_grey(path) for path in paths])).to(device)
-
-
-def _published(images: Tensor) -> Tensor:
-    return to_unit(from_unit(images)).to(images.device)
 
 
 def summarize(columns: dict[str, NDArray[np.float64]], seed: int) -> dict[str, dict[str, Any]]:

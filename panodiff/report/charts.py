@@ -119,8 +119,8 @@ PLANS = (
         folder="metrics/superres",
         title="Super-resolution: held-out PSNR (dB)",
         curves=(
-            Curve(file="milestones.csv", column="val_psnr_db", label="this model"),
-            Curve(file="milestones.csv", column="val_psnr_bicubic_db", label="bicubic"),
+            Curve(file="milestones.csv", column="val_psnr", label="this model"),
+            Curve(file="milestones.csv", column="val_psnr_bicubic", label="bicubic"),
         ),
         caption="Whole held-out radiographs, averaged network. The flat line is plain interpolation.",
     ),

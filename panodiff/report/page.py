@@ -17,7 +17,7 @@ from panodiff.manifest import read_manifest
 from panodiff.params import Params
 from panodiff.pipeline import load_pipeline
 from panodiff.record import describe_environment
-from panodiff.report import charts, graph, numbers, pictures, sheets, tables
+from panodiff.report import charts, graph, numbers, pictures, restored, sheets, tables
 from panodiff.report.numbers import Absent
 from panodiff.sources.catalogue import read_catalogue
 
@@ -44,6 +44,7 @@ def make_report(
         "head": _head(params),
         "results": _results(evaluation, params),
         "images": _images(params, find),
+        "superres": _superres(evaluation, params, find),
         "data": _data(params, find),
         "training": _training(find),
         "runs": _runs(loaded),
@@ -103,8 +104,17 @@ def _images(params: Params, find: Find) -> dict[str, Any]:
         "factor": factor,
         "real": pictures.real_grid(corpus, min(pictures.NUM_REAL, params.report.num_samples))[0],
         "pairs": pictures.low_high_pairs(synthetic, params.report.num_pairs),
-        "restored": pictures.restored_crops(corpus, find("data/models/superres"), params.report.num_pairs),
         "nearest": pictures.nearest_pairs(find("metrics/evaluation") / "synthetic.csv", corpus, high),
+    }
+
+
+def _superres(evaluation: Mapping[str, Any], params: Params, find: Find) -> dict[str, Any]:
+    corpus = read_manifest(find("data/manifest") / "corpus.csv")
+    return {
+        "crops": restored.restored_crops(corpus, find("data/models/superres"), params.report.num_pairs),
+        "spectrum": restored.spectrum_chart(find("metrics/evaluation") / "spectrum.csv"),
+        "ceiling": restored.ceiling_rows(evaluation),
+        "halves": [evaluation["restored_vs_real"][name] for name in ("num_fake", "num_real")],
     }
 
 

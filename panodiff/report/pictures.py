@@ -116,69 +116,6 @@ def low_high_pairs(synthetic: Path, count: int) -> list[tuple[Picture, Picture]]
     return pairs
 
 
-def restored_crops(corpus: pd.DataFrame, model: Path, count: int) -> list[list[Picture]]:
-    """Held-out radiographs reduced and restored, the busiest square of each: low, bicubic, ours, real."""
-    import torch  # noqa: PLC0415 - seconds that the other parts of the page need not spend
-
-    from panodiff import launch  # noqa: PLC0415
-    from panodiff.images import from_unit, to_unit  # noqa: PLC0415
-    from panodiff.superres.model import bicubic, load_superres  # noqa: PLC0415
-
-    network = load_superres(model, launch.device())
-    found = []
-    for row in spread(kept(corpus, "test"), count).to_dict("records"):
-        low, real = read_grey(Path(row["low_path"])), read_grey(Path(row["high_path"]))
-        low_res = to_unit(low[None]).to(launch.device())
-        with torch.inference_mode():
-            methods = {
-                "bicubic": bicubic(low_res, real.shape[0] // low.shape[0]),
-                "this model": network(low_res),
-            }
-        restored = {what: from_unit(images)[0] for what, images in methods.items()}
-        found.append(_crop_row(str(row["id"]), low, restored, real))
-    return found
-
-
-def _crop_row(name: str, low: Grey, restored: Mapping[str, Grey], real: Grey) -> list[Picture]:
-    scale = real.shape[0] // low.shape[0]
-    top, left, side = busiest_square(real, scale)
-    small = low[top // scale : (top + side) // scale, left // scale : (left + side) // scale]
-    cut = np.s_[top : top + side, left : left + side]
-    return [
-        picture(small, f"{name}, low-resolution input", f"input, {small.shape[0]}×{small.shape[1]}"),
-        *(
-            picture(image[cut], f"{name}, enlarged by {what}", f"{what}, {_psnr(image[cut], real[cut])}")
-            for what, image in restored.items()
-        ),
-        picture(real[cut], f"{name}, real radiograph", f"real, {side}×{side}"),
-    ]
-
-
-def _psnr(found: Grey, real: Grey) -> str:
-    error = float(np.mean((found.astype(float) - real) ** 2))
-    return f"{number(10 * float(np.log10(255**2 / error)))} dB" if error else "equal"
-
-
-def busiest_square(image: Grey, multiple: int) -> tuple[int, int, int]:
-    """Top, left and side of the square, half the image high, with the strongest edges; all are multiples."""
-    height, width = image.shape
-    side = height // 2 // multiple * multiple
-    edges = np.abs(np.diff(image.astype(np.float32), axis=1, append=image[:, -1:].astype(np.float32)))
-    sums = cv2.integral(edges)  # (H + 1, W + 1)
-    step = max(multiple, side // 8 // multiple * multiple)
-    corners = [(top, left) for top in range(0, height - side + 1, step) for left in range(0, width - side + 1, step)]
-    top, left = max(
-        corners,
-        key=lambda at: (
-            sums[at[0] + side, at[1] + side]
-            - sums[at[0], at[1] + side]
-            - sums[at[0] + side, at[1]]
-            + sums[at[0], at[1]]
-        ),
-    )
-    return top, left, side
-
-
 def nearest_pairs(table: Path, corpus: pd.DataFrame, synthetic_high: Path) -> list[tuple[Picture, Picture]] | Absent:
     """The synthetic images that come closest to a training image, each beside that image."""
     if not table.is_file():

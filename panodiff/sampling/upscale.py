@@ -5,14 +5,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from torch import Tensor
 
 from panodiff import launch
 from panodiff.checkpoint import model_sha256
 from panodiff.files import hash_file, write_csv
 from panodiff.images import from_unit, read_grey, read_text_chunks, to_unit, write_grey
+from panodiff.params import UpscaleParams
 from panodiff.sampling.shards import work_in_shards
+from panodiff.sampling.tiles import enlarge_in_tiles
 from panodiff.stage import Stage
-from panodiff.superres.model import load_superres
+from panodiff.superres.model import Restorer, load_superres
 
 
 def upscale(stage: Stage, model: Path, low: Path, out: Path) -> None:
@@ -28,7 +31,7 @@ def upscale(stage: Stage, model: Path, low: Path, out: Path) -> None:
         for start in range(0, len(indices), params.batch_size):
             paths = [low / f"{ids[index]}.png" for index in indices[start : start + params.batch_size]]
             low_res = to_unit(np.stack([read_grey(path) for path in paths])).to(launch.device())
-            for path, image in zip(paths, from_unit(network(low_res)), strict=True):
+            for path, image in zip(paths, from_unit(_enlarged(network, low_res, params)), strict=True):
                 write_grey(folder / path.name, image, read_text_chunks(path) | text)
 
     work_in_shards(stage, enlarge, num_images=len(ids), shard_size=params.shard_size, out=out, what="enlarging")
@@ -36,3 +39,18 @@ def upscale(stage: Stage, model: Path, low: Path, out: Path) -> None:
         rows["low_sha256"] = rows["sha256"]
         rows["sha256"] = [hash_file(out / f"{name}.png") for name in ids]
         write_csv(out / "rows.csv", rows.columns, rows.to_dict("records"))
+
+
+def _enlarged(network: Restorer, low_res: Tensor, params: UpscaleParams) -> Tensor:
+    """(B, 1, H, W), about [0, 1], of `low_res` (B, 1, h, w) in [0, 1]."""
+    if params.tile_size is None:
+        whole: Tensor = network(low_res)
+        return whole
+    return enlarge_in_tiles(
+        network,
+        low_res,
+        scale=network.scale,
+        tile_size=params.tile_size,
+        overlap=params.tile_overlap,
+        window_size=network.hat.window_size,
+    )

@@ -17,14 +17,17 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from panodiff.superres.windows import (
+    Linear,
     WindowAttention,
     attend,
     bias_table,
     from_windows,
     overlapping_windows,
+    project,
     relative_position_indices,
-    shifted_window_mask,
     to_windows,
+    wide_inputs,
+    wide_output,
 )
 
 RGB_MEAN = (0.4488, 0.4371, 0.4040)  # of DIV2K, as published
@@ -95,30 +98,27 @@ class CAB(nn.Module):
 def mlp(sizes: BlockSizes) -> nn.Sequential:
     """The two-layer perceptron of a transformer block."""
     hidden = int(sizes.embed_dim * sizes.mlp_ratio)
-    expand, contract = nn.Linear(sizes.embed_dim, hidden), nn.Linear(hidden, sizes.embed_dim)
+    expand, contract = Linear(sizes.embed_dim, hidden), Linear(hidden, sizes.embed_dim)
     return nn.Sequential(OrderedDict(fc1=expand, act=nn.GELU(), fc2=contract))
 
 
 class HAB(nn.Module):
     """Hybrid attention block: (shifted) window attention beside channel attention (section 3.2)."""
 
-    def __init__(self, sizes: BlockSizes, num_heads: int, shift: int) -> None:
+    def __init__(self, sizes: BlockSizes, num_heads: int, *, shifted: bool) -> None:
         super().__init__()
-        self.window_size, self.shift, self.conv_scale = sizes.window_size, shift, sizes.conv_scale
+        self.shifted, self.conv_scale = shifted, sizes.conv_scale
         self.norm1 = nn.LayerNorm(sizes.embed_dim)
         self.attn = WindowAttention(sizes.embed_dim, sizes.window_size, num_heads)
         self.conv_block = CAB(sizes.embed_dim, sizes.compress_ratio, sizes.squeeze_factor)
         self.norm2 = nn.LayerNorm(sizes.embed_dim)
         self.mlp = mlp(sizes)
 
-    def forward(self, x: Tensor, index: Tensor, mask: Tensor) -> Tensor:
-        """(B, H, W, C) for `x` (B, H, W, C); `mask` is for shifted windows only."""
+    def forward(self, x: Tensor, index: Tensor) -> Tensor:
+        """(B, H, W, C) for `x` (B, H, W, C)."""
         normed = self.norm1(x)
-        shifted = normed.roll((-self.shift, -self.shift), dims=(1, 2)) if self.shift else normed
-        windows = self.attn(to_windows(shifted, self.window_size), index, mask if self.shift else None)
-        attended = from_windows(windows, self.window_size, x.shape[1])  # (B, H, W, C)
-        attended = attended.roll((self.shift, self.shift), dims=(1, 2)) if self.shift else attended
-        x = x + attended + self.conv_scale * self.conv_block(normed)
+        x = x + self.attn(normed, index, shifted=self.shifted)
+        x = torch.add(x, self.conv_block(normed), alpha=self.conv_scale)
         return x + self.mlp(self.norm2(x))
 
 
@@ -130,7 +130,8 @@ class OCAB(nn.Module):
 
     def __init__(self, sizes: BlockSizes, num_heads: int) -> None:
         super().__init__()
-        dim, self.window_size, self.overlap_size = sizes.embed_dim, sizes.window_size, sizes.overlap_size
+        dim, self.num_heads = sizes.embed_dim, num_heads
+        self.window_size, self.overlap_size = sizes.window_size, sizes.overlap_size
         self.norm1 = nn.LayerNorm(dim)
         self.qkv = nn.Linear(dim, 3 * dim)
         self.relative_position_bias_table = bias_table((self.window_size + self.overlap_size - 1) ** 2, num_heads)
@@ -140,11 +141,15 @@ class OCAB(nn.Module):
 
     def forward(self, x: Tensor, index: Tensor) -> Tensor:
         """(B, H, W, C) for `x` (B, H, W, C)."""
-        q, kv = self.qkv(self.norm1(x)).split([x.shape[-1], 2 * x.shape[-1]], dim=-1)
-        k, v = overlapping_windows(kv, self.window_size, self.overlap_size).chunk(2, dim=-1)  # (B, n, K, C) each
+        qkv = project(self.norm1(x), *wide_inputs(self.qkv, self.num_heads))
+        width = qkv.shape[-1] // 3
+        q = to_windows(qkv[..., :width], self.window_size)
+        kv = overlapping_windows(qkv[..., width:], self.window_size, self.overlap_size)  # (B, n, K, 2 h d)
         bias = rearrange(self.relative_position_bias_table[index], "Q K h -> h Q K")
-        attended = attend(to_windows(q, self.window_size), k, v, bias)
-        x = x + self.proj(from_windows(attended, self.window_size, x.shape[1]))
+        k, v = kv.chunk(2, dim=-1)
+        attended = attend(q, k, v, bias, x.shape[-1] // self.num_heads)
+        attended = project(attended, wide_output(self.proj, self.num_heads), self.proj.bias)
+        x = x + from_windows(attended, self.window_size, x.shape[1])
         return x + self.mlp(self.norm2(x))
 
 
@@ -153,14 +158,13 @@ class AttentionBlocks(nn.Module):
 
     def __init__(self, sizes: BlockSizes, depth: int, num_heads: int) -> None:
         super().__init__()
-        shifts = [sizes.window_size // 2 if block % 2 else 0 for block in range(depth)]
-        self.blocks = nn.ModuleList(HAB(sizes, num_heads, shift) for shift in shifts)
+        self.blocks = nn.ModuleList(HAB(sizes, num_heads, shifted=block % 2 == 1) for block in range(depth))
         self.overlap_attn = OCAB(sizes, num_heads)
 
-    def forward(self, x: Tensor, own_index: Tensor, overlap_index: Tensor, mask: Tensor) -> Tensor:
+    def forward(self, x: Tensor, own_index: Tensor, overlap_index: Tensor) -> Tensor:
         """(B, H, W, C) for `x` (B, H, W, C)."""
         for block in self.blocks:
-            x = block(x, own_index, mask)
+            x = block(x, own_index)
         return self.overlap_attn(x, overlap_index)
 
 
@@ -172,9 +176,9 @@ class RHAG(nn.Module):
         self.residual_group = AttentionBlocks(sizes, depth, num_heads)
         self.conv = nn.Conv2d(sizes.embed_dim, sizes.embed_dim, 3, padding=1)
 
-    def forward(self, x: Tensor, own_index: Tensor, overlap_index: Tensor, mask: Tensor) -> Tensor:
+    def forward(self, x: Tensor, own_index: Tensor, overlap_index: Tensor) -> Tensor:
         """(B, H, W, C) for `x` (B, H, W, C)."""
-        deep = self.residual_group(x, own_index, overlap_index, mask)
+        deep = self.residual_group(x, own_index, overlap_index)
         return x + rearrange(self.conv(rearrange(deep, "B H W C -> B C H W")), "B C H W -> B H W C")
 
 
@@ -279,9 +283,8 @@ class HAT(nn.Module):
         x = F.pad(x - self.mean, (0, right, 0, below), mode="reflect")
         shallow = self.conv_first(x)  # (B, embed_dim, H, W)
         deep = self.patch_embed(rearrange(shallow, "B C H W -> B H W C"))
-        mask = shifted_window_mask(deep.shape[1], deep.shape[2], self.window_size, like=deep)
         for layer in self.layers:
-            deep = layer(deep, self.relative_position_index_SA, self.relative_position_index_OCA, mask)
+            deep = layer(deep, self.relative_position_index_SA, self.relative_position_index_OCA)
         x = self.conv_after_body(rearrange(self.norm(deep), "B H W C -> B C H W")) + shallow
         x = self.conv_last(self.upsample(self.conv_before_upsample(x)))  # (B, C, upscale H, upscale W)
         return x[..., : self.upscale * height, : self.upscale * width] + self.mean

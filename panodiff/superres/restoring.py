@@ -3,19 +3,22 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from panodiff import launch
-from panodiff.features.encoder import Encoder
+from panodiff.checkpoint import save_model
+from panodiff.degradation.area import area_average
+from panodiff.degradation.pairs import make_pairs
 from panodiff.images import from_unit, tile, to_unit, write_grey
 from panodiff.params import SuperresParams
 from panodiff.randomness import seeded_init, torch_generator
-from panodiff.superres.degradation import area_average, degrade
 from panodiff.superres.discriminator import UNetDiscriminator
-from panodiff.superres.losses import discriminator_loss, generator_loss, perceptual_loss
+from panodiff.superres.losses import PerceptualLoss, discriminator_loss, generator_loss
+from panodiff.superres.metrics import as_published, measure
 from panodiff.superres.model import Restorer, bicubic
 from panodiff.training import ImageStore
 from panodiff.training.store import take
@@ -30,6 +33,7 @@ class Crops:
 
     high_res: Tensor  # (B, 1, H, W) in [0, 1]
     low_res: Tensor  # (B, 1, H / scale, W / scale) in [0, 1]
+    wanted: Tensor  # (B, 1, H, W) in [0, 1]: what L1 and perceptual loss compare with
     restored: Tensor | None = None
 
 
@@ -41,11 +45,12 @@ class Restoring:
         params: SuperresParams,
         *,
         scale: int,
-        encoder: Encoder,
+        perceptual: PerceptualLoss,
+        lpips: nn.Module | None,
         images: ImageStore,
         held_out: ImageStore,
         seed: int,
-        previews: Path,
+        scratch: Path,
     ) -> None:
         device = launch.device()
         with seeded_init(seed, "superres/init"):
@@ -55,8 +60,9 @@ class Restoring:
             "generator": generator.to(device),
             "discriminator": discriminator.to(device),
         }
-        self.params, self.scale, self.encoder = params, scale, encoder
-        self.images, self.held_out, self.seed, self.previews = images, held_out, seed, previews
+        self.params, self.scale, self.perceptual, self.lpips = params, scale, perceptual, lpips
+        self.images, self.held_out, self.seed = images, held_out, seed
+        self.previews, self.candidates = scratch / "previews", scratch / "candidates"
 
     def turns(self, step: int) -> tuple[str, ...]:
         """The generator alone in the L1 phase, then both."""
@@ -76,8 +82,9 @@ class Restoring:
                 for image, generator in zip(whole, generators, strict=True)
             ]
         )
-        low_res = degrade(high_res, self.scale, self.params.degradation, generators)
-        return Crops(high_res=high_res.to(launch.device()), low_res=low_res.to(launch.device()))
+        low_res, wanted = make_pairs(high_res, self.scale, self.params.degradation, generators)
+        device = launch.device()
+        return Crops(high_res=high_res.to(device), low_res=low_res.to(device), wanted=wanted.to(device))
 
     def loss(self, turn: str, batch: Crops, step: int) -> tuple[Tensor, Mapping[str, Tensor]]:
         """The weighted sum of the phase's losses for the generator; the cross entropy for the discriminator."""
@@ -85,10 +92,10 @@ class Restoring:
             return self._discriminator_loss(batch)
         batch.restored = self.networks["generator"](batch.low_res)
         weights = self.params.loss
-        l1 = F.l1_loss(batch.restored.float(), batch.high_res)
+        l1 = F.l1_loss(batch.restored.float(), batch.wanted)
         if self._in_l1_phase(step):
             return weights.l1 * l1, {"l1": l1}
-        perceptual = perceptual_loss(self.encoder, batch.restored, batch.high_res)
+        perceptual = self.perceptual(batch.restored, batch.wanted).mean()
         discriminator = self.networks["discriminator"].requires_grad_(False)
         adversarial = generator_loss(discriminator(batch.restored))
         discriminator.requires_grad_(True)
@@ -102,19 +109,34 @@ class Restoring:
         return loss, {"discriminator": loss}
 
     def milestone(self, step: int, averaged: nn.Module) -> dict[str, float]:
-        """PSNR on whole held-out images, beside bicubic; leaves low, bicubic, restored and real side by side."""
+        """PSNR, SSIM and perceptual distances on whole held-out images, beside bicubic.
+
+        Leaves bicubic, restored and real side by side, and the weights, of which one milestone's become the model.
+        """
+        assert isinstance(averaged, Restorer)
         count = min(len(self.held_out), NUM_VALIDATION)
-        psnr: dict[str, list[float]] = {"val_psnr_db": [], "val_psnr_bicubic_db": []}
+        values: dict[str, list[float]] = {}
         for index in range(count):
             high_res = to_unit(take(self.held_out, [index])).to(launch.device())
             low_res = area_average(high_res, self.scale)
-            restored, enlarged = averaged(low_res).float().clamp(0, 1), bicubic(low_res, self.scale)
-            psnr["val_psnr_db"].append(_psnr_db(restored, high_res))
-            psnr["val_psnr_bicubic_db"].append(_psnr_db(enlarged, high_res))
+            enlarged = {"": averaged(low_res), "_bicubic": bicubic(low_res, self.scale)}
+            for method, found in enlarged.items():
+                for name, value in self._measure(as_published(found), high_res).items():
+                    values.setdefault(f"val_{name}{method}", []).append(value.item())
             if index < NUM_PREVIEWS and launch.rank() == 0:
-                row = torch.cat([enlarged, restored, high_res])
-                write_grey(self.previews / f"step-{step:09d}-{index}.png", tile(from_unit(row), 3))
-        return {name: sum(values) / count for name, values in psnr.items()}
+                row = from_unit(torch.cat([*reversed(enlarged.values()), high_res]))
+                write_grey(self.previews / f"step-{step:09d}-{index}.png", tile(row, 3))
+        if launch.rank() == 0:
+            save_model(self.candidates / f"step-{step:09d}", averaged.hat, self.config)
+        return {name: sum(found) / count for name, found in values.items()}
+
+    def _measure(self, found: Tensor, true: Tensor) -> dict[str, Tensor]:
+        return measure(found, true, self.lpips) | {"perceptual": self.perceptual(found, true)}
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """What makes a network of the weights again."""
+        return {"network": self.params.network.model_dump(mode="json"), "scale": self.scale}
 
 
 def random_crop(image: Tensor, side: int, multiple: int, generator: torch.Generator) -> Tensor:
@@ -123,7 +145,3 @@ def random_crop(image: Tensor, side: int, multiple: int, generator: torch.Genera
     top = int(torch.randint(0, rows, (), generator=generator)) * multiple
     left = int(torch.randint(0, columns, (), generator=generator)) * multiple
     return image[:, top : top + side, left : left + side]
-
-
-def _psnr_db(found: Tensor, true: Tensor) -> float:
-    return float(-10 * F.mse_loss(found, true).log10())

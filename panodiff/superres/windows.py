@@ -24,14 +24,9 @@ def from_windows(windows: Tensor, window_size: int, height: int) -> Tensor:
 def overlapping_windows(x: Tensor, window_size: int, overlap_size: int) -> Tensor:
     """Windows of side `overlap_size` centred on those of `to_windows`, as (B, n, K, C): zeros beyond the border."""
     margin = (overlap_size - window_size) // 2
-
-    def positions(side: int) -> Tensor:
-        starts = torch.arange(0, side, window_size, device=x.device)
-        return (starts[:, None] + torch.arange(overlap_size, device=x.device)).flatten()
-
-    rows, columns = positions(x.shape[1]), positions(x.shape[2])
-    x = F.pad(x, (0, 0, margin, margin, margin, margin)).index_select(1, rows).index_select(2, columns)
-    return to_windows(x, overlap_size)
+    x = F.pad(x, (0, 0, margin, margin, margin, margin))
+    windows = x.unfold(1, overlap_size, window_size).unfold(2, overlap_size, window_size)
+    return rearrange(windows, "B y x C i j -> B (y x) (i j) C")
 
 
 def relative_position_indices(window_size: int, overlap_size: int) -> tuple[Tensor, Tensor]:
@@ -56,39 +51,70 @@ def relative_position_indices(window_size: int, overlap_size: int) -> tuple[Tens
     return own, overlapping
 
 
-def shifted_window_mask(height: int, width: int, window_size: int, like: Tensor) -> Tensor:
-    """What to add to the scores of shifted windows, (n, Q, Q): -100 where two positions are no neighbours, else 0.
+def half_masks(window_size: int, like: Tensor) -> tuple[Tensor, Tensor]:
+    """What to add to the scores where the right, or the lower, half of a window comes from the opposite border.
 
-    Rolling the image by half a window puts rows and columns from opposite borders into one window (Liu et al. 2021,
-    figure 4). -100 instead of -inf is the published choice.
+    Both (Q, Q): -100 (the published choice for -inf) between positions of different halves, else 0.
     """
+    late = torch.arange(window_size, device=like.device) >= window_size // 2
+    columns, rows = late.repeat(window_size), late.repeat_interleave(window_size)  # (Q,) each
+    right, lower = (
+        torch.zeros(len(half), len(half), dtype=like.dtype, device=like.device).masked_fill(
+            half[:, None] != half, -100.0
+        )
+        for half in (columns, rows)
+    )
+    return right, lower
 
-    def regions(side: int) -> Tensor:
-        position = torch.arange(side, device=like.device)
-        return (position >= side - window_size).int() + (position >= side - window_size // 2).int()
 
-    labels = 3 * regions(height)[:, None] + regions(width)  # (H, W)
-    labels = to_windows(labels[None, :, :, None], window_size)[0, ..., 0]  # (n, Q)
-    apart = labels[:, :, None] != labels[:, None, :]
-    return torch.zeros(apart.shape, dtype=like.dtype, device=like.device).masked_fill(apart, -100.0)
+def project(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """A linear layer: (..., D) of `x` (..., C), `weight` (D, C) and `bias` (D,).
+
+    On CPUs it is done as a 1×1 convolution. PyTorch gives those to oneDNN, but products of float32 matrices to MKL,
+    which is up to three times slower on CPUs that are not Intel's.
+    """
+    if x.device.type != "cpu":
+        return F.linear(x, weight, bias)
+    pixels = x.reshape(1, -1, 1, x.shape[-1]).permute(0, 3, 1, 2)  # (1, C, N, 1), channels last: so is what comes out
+    return F.conv2d(pixels, weight[:, :, None, None], bias).permute(0, 2, 3, 1).view(*x.shape[:-1], -1)
 
 
-def attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Attention inside each window: (B, n, Q, C) for `q` (B, n, Q, C), `k` and `v` (B, n, K, C), `bias` (h, Q, K).
+class Linear(nn.Linear):
+    """nn.Linear by way of `project`."""
 
-    With a `mask` (n, Q, K) the windows join the heads' dimension, so that all images share one sum of bias and mask.
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., D) of `x` (..., C)."""
+        return project(x, self.weight, self.bias)
+
+
+def wide_inputs(qkv: nn.Linear, num_heads: int) -> tuple[Tensor, Tensor]:
+    """The weight and the bias of `qkv` whose heads are filled up with zeros to a multiple of 8 channels.
+
+    The fused kernels of CUDA take no others; zeros change no score and no sum.
+    """
+    weight, bias = (
+        rearrange(part, "(three h d) ... -> three h d ...", three=3, h=num_heads) for part in (qkv.weight, qkv.bias)
+    )
+    missing = -weight.shape[2] % 8
+    weight, bias = F.pad(weight, (0, 0, 0, missing)), F.pad(bias, (0, missing))
+    return weight.flatten(0, 2), bias.flatten()
+
+
+def wide_output(proj: nn.Linear, num_heads: int) -> Tensor:
+    """The weight of `proj` for what heads of `wide_inputs` gather."""
+    weight = rearrange(proj.weight, "D (h d) -> D h d", h=num_heads)
+    return F.pad(weight, (0, -weight.shape[2] % 8)).flatten(1)
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor, head_dim: int) -> Tensor:
+    """Attention inside each window: (B, n, Q, h d) of `q` (B, n, Q, h d), `k` and `v` (B, n, K, h d), `bias` (h, Q, K).
+
+    `head_dim` is the number of channels whose root divides the scores: d, less what was filled up.
     """
     num_windows, num_heads = q.shape[1], bias.shape[0]
-    head_dim = q.shape[-1] // num_heads
-    layout = "(B n) h T d" if mask is None else "B (n h) T d"
-    # The fused CUDA kernels take heads of a multiple of 8 channels only: zeros change no score and no sum.
-    q, k, v = (
-        F.pad(rearrange(part, f"B n T (h d) -> {layout}", h=num_heads), (0, -head_dim % 8)) for part in (q, k, v)
-    )
-    if mask is not None:
-        bias = rearrange(bias + mask[:, None], "n h Q K -> (n h) Q K")
+    q, k, v = (rearrange(part, "B n T (h d) -> (B n) h T d", h=num_heads) for part in (q, k, v))
     attended = F.scaled_dot_product_attention(q, k, v, attn_mask=bias[None], scale=head_dim**-0.5)
-    return rearrange(attended[..., :head_dim], f"{layout} -> B n T (h d)", h=num_heads, n=num_windows)
+    return rearrange(attended, "(B n) h T d -> B n T (h d)", n=num_windows)
 
 
 def bias_table(num_offsets: int, num_heads: int) -> nn.Parameter:
@@ -97,16 +123,40 @@ def bias_table(num_offsets: int, num_heads: int) -> nn.Parameter:
 
 
 class WindowAttention(nn.Module):
-    """Self-attention inside each window, with a relative position bias."""
+    """Self-attention inside each window of a grid, with a relative position bias."""
 
     def __init__(self, dim: int, window_size: int, num_heads: int) -> None:
         super().__init__()
+        self.window_size, self.num_heads, self.head_dim = window_size, num_heads, dim // num_heads
         self.relative_position_bias_table = bias_table((2 * window_size - 1) ** 2, num_heads)
         self.qkv = nn.Linear(dim, 3 * dim)
         self.proj = nn.Linear(dim, dim)
 
-    def forward(self, windows: Tensor, index: Tensor, mask: Tensor | None) -> Tensor:
-        """(B, n, Q, C) for `windows` (B, n, Q, C)."""
-        q, k, v = self.qkv(windows).chunk(3, dim=-1)
+    def forward(self, x: Tensor, index: Tensor, *, shifted: bool) -> Tensor:
+        """(B, H, W, C) of `x` (B, H, W, C); `shifted` by half a window, where opposite borders do not see each other.
+
+        Rolling the image brings rows and columns from opposite borders into the windows of the last row and column
+        (Liu et al. 2021, figure 4): these, and these only, are attended to under a mask.
+        """
         bias = rearrange(self.relative_position_bias_table[index], "Q K h -> h Q K")
-        return self.proj(attend(q, k, v, bias, mask))
+        if not shifted:
+            return self._attend(x, bias)
+        window, shift = self.window_size, self.window_size // 2
+        right, lower = half_masks(window, like=bias)
+
+        def across(rows: Tensor, bias: Tensor) -> Tensor:
+            last = self._attend(rows[:, :, -window:], bias + right)
+            others = rows[:, :, :-window]
+            return torch.cat([self._attend(others, bias), last], dim=2) if others.shape[2] else last
+
+        x = x.roll((-shift, -shift), dims=(1, 2))
+        last, others = across(x[:, -window:], bias + lower), x[:, :-window]
+        x = torch.cat([across(others, bias), last], dim=1) if others.shape[1] else last
+        return x.roll((shift, shift), dims=(1, 2))
+
+    def _attend(self, x: Tensor, bias: Tensor) -> Tensor:
+        windows = to_windows(x, self.window_size)  # (B, n, Q, C)
+        q, k, v = project(windows, *wide_inputs(self.qkv, self.num_heads)).chunk(3, dim=-1)
+        attended = attend(q, k, v, bias, self.head_dim)
+        projected = project(attended, wide_output(self.proj, self.num_heads), self.proj.bias)
+        return from_windows(projected, self.window_size, x.shape[1])

@@ -8,6 +8,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,16 +22,21 @@ from panodiff.params import TrainingParams
 from panodiff.progress import Progress
 from panodiff.randomness import torch_generator
 from panodiff.stage import Stage, Stopped
+from panodiff.training.batches import Batches
 from panodiff.training.processes import any_process, mean_gradients, sums_of_all
 from panodiff.training.throughput import counted, note_throughput
 
+BATCHES_AHEAD = 4  # made while a GPU works
 NUM_MILESTONES = 10  # validations and previews through a training, besides the one before its first step
 
 Metrics = dict[str, float]
 
 
 class Objective(Protocol):
-    """What is trained, on what, towards what. The engine knows nothing of images or losses."""
+    """What is trained, on what, towards what. The engine knows nothing of images or losses.
+
+    Threads may make batches while the networks train: `batch` reads what no step changes.
+    """
 
     networks: dict[str, nn.Module]  # the first is the one that the stage is for; it is averaged
 
@@ -99,16 +105,19 @@ def train(objective: Objective, params: TrainingParams, num_images: int, stage: 
     progress = Progress(params.num_steps, purpose, initial=training.step, unit="step")
     started, first, saved = time.monotonic(), training.step, time.monotonic()
     operations = _count_operations(objective, training, params, order) if first < params.num_steps else 0
-    while training.step < params.num_steps:
-        _milestone_if_due(objective, training, params)
-        _one_step(objective, training, params, order)
-        progress.advance(note=_note(training.history))
-        stop, due = any_process(stage.stop_requested(), time.monotonic() - saved > launch.checkpoint_interval_s())
-        if stop or due:
-            _save(folder, training)
-            saved = time.monotonic()
-        if stop:
-            raise Stopped
+    make = partial(_batch_parts, objective, params, order)
+    ahead = BATCHES_AHEAD if device.type == "cuda" else 0
+    with Batches(make, range(first, params.num_steps), ahead=ahead, workers=launch.num_workers()) as batches:
+        while training.step < params.num_steps:
+            _milestone_if_due(objective, training, params)
+            _one_step(objective, training, params, batches.of(training.step))
+            progress.advance(note=_note(training.history))
+            stop, due = any_process(stage.stop_requested(), time.monotonic() - saved > launch.checkpoint_interval_s())
+            if stop or due:
+                _save(folder, training)
+                saved = time.monotonic()
+            if stop:
+                raise Stopped
     _milestone_if_due(objective, training, params)
     _save(folder, training)
     progress.close()
@@ -155,10 +164,13 @@ def _count_operations(objective: Objective, training: Training, params: Training
     return int(counter.get_total_flops()) * params.accumulation
 
 
-def _one_step(objective: Objective, training: Training, params: TrainingParams, order: "ImageOrder") -> None:
-    indices, draws = order.share(training.step, launch.rank(), launch.world_size())
+def _batch_parts(objective: Objective, params: TrainingParams, order: "ImageOrder", step: int) -> list[Any]:
+    indices, draws = order.share(step, launch.rank(), launch.world_size())
     parts = params.accumulation
-    batches = [objective.batch(indices[part::parts], draws[part::parts], training.step) for part in range(parts)]
+    return [objective.batch(indices[part::parts], draws[part::parts], step) for part in range(parts)]
+
+
+def _one_step(objective: Objective, training: Training, params: TrainingParams, batches: list[Any]) -> None:
     learning_rate = params.learning_rate * learning_rate_factor(training.step, params)
     precision = torch.bfloat16 if params.precision == "bfloat16" else None
     for turn in objective.turns(training.step):
@@ -175,7 +187,7 @@ def _one_step(objective: Objective, training: Training, params: TrainingParams, 
                     f"the loss of {turn} is {loss.item()} at step {training.step}, before the update: lower "
                     f"learning_rate, or set precision: float32"
                 )
-            (loss / parts).backward()
+            (loss / len(batches)).backward()
             for name, value in shown.items():
                 one = torch.stack([value.detach().double(), torch.ones_like(value, dtype=torch.double)])
                 training.sums[name] = training.sums.get(name, 0) + one
@@ -245,7 +257,6 @@ class ImageOrder:
     def __init__(self, num_images: int, batch_size: int, seed: int, purpose: str, accumulation: int = 1) -> None:
         self.num_images, self.batch_size, self.seed, self.purpose = num_images, batch_size, seed, purpose
         self.accumulation = accumulation
-        self._epoch, self._permutation = -1, torch.empty(0)
 
     def share(self, step: int, rank: int, world_size: int) -> tuple[list[int], list[int]]:
         """The images of step `step` that process `rank` works on, and the numbers that they draw from.
@@ -263,7 +274,9 @@ class ImageOrder:
 
     def _image(self, draw: int) -> int:
         epoch, place = divmod(draw, self.num_images)
-        if epoch != self._epoch:
-            generator = torch_generator(self.seed, f"{self.purpose}/order", epoch)
-            self._epoch, self._permutation = epoch, torch.randperm(self.num_images, generator=generator)
-        return int(self._permutation[place])
+        return int(_permutation(self.num_images, self.seed, self.purpose, epoch)[place])
+
+
+@lru_cache(maxsize=4)
+def _permutation(count: int, seed: int, purpose: str, epoch: int) -> Tensor:
+    return torch.randperm(count, generator=torch_generator(seed, f"{purpose}/order", epoch))

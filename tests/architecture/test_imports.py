@@ -11,6 +11,7 @@ ORDER = (
     "corpus",
     "features",
     "diffusion",
+    "degradation",
     "superres",
     "sampling",
     "evaluation",

@@ -100,7 +100,7 @@ def test_a_stage_tracks_every_section_that_it_reads(name: str):
 
 
 def test_the_sections_that_a_stage_reads_are_seen():
-    assert sections_read("stages.train_superres") == {"superres", "harmonize", "seed"}
+    assert sections_read("stages.train_superres") == {"superres", "harmonize", "seed", "profile"}
     renamed = ast.parse("def run(stage):\n    params = stage.params\n    return params.split, stage.params.seed").body[
         0
     ]

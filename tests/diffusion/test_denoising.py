@@ -10,16 +10,16 @@ from small import SmallStage, objective_of, pictures, small_params
 from torch import nn
 
 from panodiff.checkpoint import load_weights, read_config
-from panodiff.diffusion.card import TrainingImages
 from panodiff.diffusion.denoising import Denoising, build_unet
 from panodiff.diffusion.schedule import make_scheduler
-from panodiff.diffusion.train import count_by_source, forward_process, train_diffusion
+from panodiff.diffusion.train import forward_process, train_diffusion
 from panodiff.images import read_grey, to_signed
+from panodiff.model_card import TrainingImages, count_by_source
 from panodiff.params import ScheduleParams, UNetParams
 
 
 def denoising(folder: Path, **changes: object) -> Denoising:
-    objective = objective_of("diffusion", small_params(folder, {"diffusion": changes}), folder / "previews")
+    objective = objective_of("diffusion", small_params(folder, {"diffusion": changes}), folder)
     assert isinstance(objective, Denoising)
     return objective
 

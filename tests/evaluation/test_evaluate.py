@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -6,10 +7,13 @@ import pandas as pd
 import pytest
 import torch
 import torch.nn.functional as F
+from small import install_random_weights
 
 from panodiff.evaluation.evaluate import Models, evaluate, rounded
 from panodiff.features.encoder import Encoder
+from panodiff.features.perceptual import load_lpips
 from panodiff.images import area_average, write_grey
+from panodiff.params import Params
 from panodiff.params_file import load_params
 from panodiff.randomness import seeded_init
 
@@ -55,9 +59,9 @@ def models():
     return Models(encoder=encoder, upscale=upscale, lpips=None, device=torch.device("cpu"))
 
 
-def run(data, models, out: Path, check_stop=lambda: None) -> dict:
+def run(data, models, out: Path, check_stop=lambda: None, params: Params | None = None) -> dict:
     evaluate(
-        load_params(),
+        params or load_params(),
         models,
         corpus=data[0],
         synthetic=data[1],
@@ -112,10 +116,32 @@ def test_the_tables_have_a_row_an_image_with_the_values_behind_the_means(result,
     assert synthetic["nearest_train_distance"].min() == pytest.approx(distances["min"], rel=1e-5)
 
 
+def test_restored_halves_are_compared_with_real_halves_in_features_that_are_named(result, data, models, tmp_path):
+    content, out = result
+    found = content["restored_vs_real"]
+    assert (found["num_fake"], found["num_real"]) == (4, 5)
+    assert set(found) == {"num_fake", "num_real", "fd_encoder"}
+    assert set(found["fd_encoder"]) == {"real", "superres", "bicubic"}
+    spectrum = pd.read_csv(out / "evaluation" / "spectrum.csv")
+    assert list(spectrum) == ["cycles_a_pixel", "superres", "bicubic", "real"]
+    install_random_weights(tmp_path, "squeezenet")
+    with_lpips = replace(models, lpips=load_lpips("squeezenet", torch.device("cpu"), tmp_path))
+    params = load_params()
+    measuring = params.evaluate.model_copy(update={"lpips_backbone": "squeezenet"})
+    content = run(data, with_lpips, tmp_path, params=params.model_copy(update={"evaluate": measuring}))
+    assert set(content["restored_vs_real"]) == {"num_fake", "num_real", "fd_encoder", "fd_squeezenet"}
+    assert content["restored_vs_real"]["fd_encoder"] == found["fd_encoder"]
+
+
 def test_the_same_images_give_the_same_bytes(result, data, models, tmp_path):
     _, out = result
     run(data, models, tmp_path)
-    for name in ("evaluation.json", "evaluation/synthetic.csv", "evaluation/restoration.csv"):
+    for name in (
+        "evaluation.json",
+        "evaluation/synthetic.csv",
+        "evaluation/restoration.csv",
+        "evaluation/spectrum.csv",
+    ):
         assert (tmp_path / name).read_bytes() == (out / name).read_bytes(), name
 
 

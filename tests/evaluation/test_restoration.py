@@ -2,10 +2,11 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from panodiff.evaluation.restoration import MAX_PSNR_DB, mean_interval, measure, restore_all, summarize
+from panodiff.evaluation.restoration import mean_interval, restore_all, summarize
+from panodiff.evaluation.spectrum import radial_power
 from panodiff.images import area_average, read_grey, to_unit, write_grey
+from panodiff.superres.metrics import MAX_PSNR_DB
 
 
 @pytest.fixture
@@ -19,24 +20,16 @@ def paths(tmp_path):
     return {size: sorted((tmp_path / size).glob("*.png")) for size in ("high", "low")}
 
 
+def means(images):
+    return images.mean((2, 3))
+
+
+def restore_and_look(paths, upscale):
+    return restore_all(paths, upscale, lpips=None, extractors={"means": means}, device=torch.device("cpu"))
+
+
 def restore(paths, upscale):
-    return restore_all(paths, upscale, lpips=None, device=torch.device("cpu"))
-
-
-def test_psnr_and_ssim_equal_scikit_image():
-    """SSIM counts the border too, seen mirrored; scikit-image leaves it out unless it is added before."""
-    generator = torch.Generator().manual_seed(1)
-    true = torch.rand(3, 1, 40, 60, generator=generator)
-    found = (true + 0.1 * torch.randn(true.shape, generator=generator)).clamp(0, 1)
-    measured = measure(found, true, None)
-    for index in range(3):
-        a, b = found[index, 0].double().numpy(), true[index, 0].double().numpy()
-        assert measured["psnr"][index].item() == pytest.approx(peak_signal_noise_ratio(b, a, data_range=1), abs=1e-4)
-        bordered = (np.pad(image, 5, mode="reflect") for image in (b, a))
-        ssim = structural_similarity(
-            *bordered, data_range=1, gaussian_weights=True, sigma=1.5, use_sample_covariance=False
-        )
-        assert measured["ssim"][index].item() == pytest.approx(ssim, abs=1e-5)
+    return restore_and_look(paths, upscale).metrics
 
 
 def test_a_network_that_only_interpolates_ties_with_bicubic(paths):
@@ -60,6 +53,22 @@ def test_perfect_images_have_a_finite_psnr_and_the_network_output_is_rounded_to_
     columns = restore(paths, lambda low: next(rest))
     assert set(columns["psnr_superres"]) == {MAX_PSNR_DB}
     np.testing.assert_allclose(columns["ssim_superres"], 1, atol=1e-6)
+
+
+def test_features_and_spectra_are_those_of_the_images_in_their_order(paths):
+    found = restore_and_look(paths, lambda low: F.interpolate(low, scale_factor=4, mode="nearest"))
+    true = to_unit(np.stack([read_grey(path) for path in paths["high"]]))
+    low = to_unit(np.stack([read_grey(path) for path in paths["low"]]))
+    assert set(found.features) == {"means"}
+    np.testing.assert_allclose(found.features["means"]["real"], true.mean((2, 3)), atol=1e-6)
+    np.testing.assert_allclose(found.features["means"]["superres"], low.mean((2, 3)), atol=1e-6)
+    assert set(found.spectra) == {"real", "superres", "bicubic"}
+    np.testing.assert_allclose(found.spectra["real"], radial_power(true).mean(0), rtol=1e-9)
+
+
+def test_a_network_of_another_scale_is_refused_with_both_sizes(paths):
+    with pytest.raises(ValueError, match=r"makes images of 16×32, where harmonize\.high_size is 32×64"):
+        restore(paths, lambda low: F.interpolate(low, scale_factor=2, mode="nearest"))
 
 
 def test_the_interval_is_seeded_and_covers_the_mean_of_a_normal_sample_as_the_t_interval_does():

@@ -29,6 +29,7 @@ from panodiff.params_file import load_params, read_tracked
 from panodiff.pipeline import load_pipeline
 from panodiff.record import describe_environment
 from panodiff.report.page import make_report
+from panodiff.superres.losses import encoder_loss
 from panodiff.superres.model import load_superres
 from panodiff.superres.train import train_superres
 
@@ -174,7 +175,9 @@ def train_all() -> None:
         **stores(high_size),
         **places("superres"),
         scale=params.harmonize.scale,
-        encoder=Path("data/models/encoder"),
+        perceptual=encoder_loss(small_encoder()),
+        lpips=None,
+        counts=[],
     )
 
 

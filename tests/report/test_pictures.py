@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from small import pictures
 
 from panodiff.images import tile
-from panodiff.report.pictures import LOSSLESS_PIXELS, _cells, busiest_square, data_uri, factor_for, spread
+from panodiff.report.pictures import LOSSLESS_PIXELS, _cells, data_uri, factor_for, spread
 
 
 def decoded(uri: str) -> np.ndarray:
@@ -41,12 +41,6 @@ def test_pictures_shrink_just_enough(pixels: int, budget: int):
 def test_a_sheet_is_cut_into_the_images_that_it_was_tiled_from(rows: int, columns: int):
     images = pictures(rows * columns, 8, 16)
     assert np.array_equal(_cells(tile(images, columns), rows, columns), images)
-
-
-def test_the_busiest_square_is_where_the_edges_are():
-    image = np.full((64, 128), 100, np.uint8)
-    image[32:64, 96:128] = (np.indices((32, 32)).sum(axis=0) % 2) * 255
-    assert busiest_square(image, 4) == (32, 96, 32)
 
 
 @given(st.integers(1, 30), st.integers(1, 40))

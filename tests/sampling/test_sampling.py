@@ -217,3 +217,15 @@ def test_stops_shards_and_batches_do_not_show_in_enlarged_images(models: Path, t
     assert hashes(run_upscale(models, low, tmp_path / "stopped")) == hashes(expected)
     other = run_upscale(models, low, tmp_path / "other", shard_size=10, batch_size=5)
     assert largest_difference(expected, other) <= 1
+
+
+def test_tiles_change_a_grey_value_at_most(models: Path, tmp_path: Path):
+    low = run_sample(models, tmp_path)
+    whole = run_upscale(models, low, tmp_path / "whole")
+    assert largest_difference(whole, run_upscale(models, low, tmp_path / "tiles", tile_size=24, tile_overlap=8)) <= 1
+
+
+def test_tiles_that_do_not_fit_the_windows_are_refused(models: Path, tmp_path: Path):
+    low = run_sample(models, tmp_path)
+    with pytest.raises(ValueError, match=r"tile_size must be a multiple of the network's window \(4\).* got 18"):
+        run_upscale(models, low, tmp_path / "tiles", tile_size=18, tile_overlap=8)

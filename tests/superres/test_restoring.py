@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import torch.nn.functional as F
@@ -11,15 +12,20 @@ from hypothesis import strategies as st
 from skimage.metrics import peak_signal_noise_ratio
 from small import SmallStage, objective_of, pictures, small_encoder, small_params
 
-from panodiff.checkpoint import save_model
+from panodiff.degradation.pairs import make_pairs
 from panodiff.images import area_average, from_unit, read_grey, to_unit
+from panodiff.model_card import TrainingImages
+from panodiff.randomness import torch_generator
+from panodiff.superres.losses import encoder_loss
 from panodiff.superres.model import bicubic, load_superres
 from panodiff.superres.restoring import Restoring, random_crop
-from panodiff.superres.train import train_superres
+from panodiff.superres.train import best_milestone, train_superres
+
+CPU = torch.device("cpu")
 
 
 def restoring(folder: Path, **changes: object) -> Restoring:
-    objective = objective_of("superres", small_params(folder, {"superres": changes}), folder / "previews")
+    objective = objective_of("superres", small_params(folder, {"superres": changes}), folder)
     assert isinstance(objective, Restoring)
     return objective
 
@@ -45,7 +51,7 @@ def test_crops_reach_every_place():
 
 
 def test_an_undamaged_crop_is_a_piece_of_the_harmonized_pair(tmp_path: Path):
-    objective = restoring(tmp_path, degradation={"noise": 0.0, "blur": 0.0})
+    objective = restoring(tmp_path, degradation={"noise": 0.0, "grain": 0.0, "blur": 0.0})
     batch = objective.batch([3], [77], 0)
     image = pictures(10, 64, 128)[3]
     low = area_average(image, 2)
@@ -65,6 +71,21 @@ def test_an_images_crop_and_damage_follow_its_own_number_alone(tmp_path: Path):
     together, alone = objective.batch([1, 2, 3], [10, 11, 12], 0), objective.batch([2], [11], 9)
     assert torch.equal(together.high_res[1:2], alone.high_res)
     assert torch.equal(together.low_res[1:2], alone.low_res)
+
+
+def test_the_published_damage_asks_for_sharpened_images(tmp_path: Path):
+    objective = restoring(tmp_path, degradation={"kind": "real_esrgan"}, l1_phase=1.0)
+    batch = objective.batch([0, 1], [5, 6], 0)
+    generators = [torch_generator(objective.seed, "superres/crops", draw) for draw in (5, 6)]
+    for generator in generators:  # the crop's row and column come first
+        torch.randint(0, 17, (2,), generator=generator)
+    params = objective.params.degradation
+    _, wanted = make_pairs(batch.high_res, 2, params, generators)
+    assert torch.equal(batch.wanted, wanted)
+    assert not torch.equal(batch.wanted, batch.high_res)
+    loss, _ = objective.loss("generator", batch, 0)
+    assert batch.restored is not None
+    torch.testing.assert_close(loss, F.l1_loss(batch.restored, wanted))
 
 
 @pytest.mark.parametrize(("l1_phase", "first"), [(0.0, 0), (0.5, 6), (0.7, 9), (1.0, 12)])
@@ -106,9 +127,9 @@ def test_a_milestone_is_the_mean_psnr_over_whole_held_out_images(tmp_path: Path)
     held_out = pictures(3, 64, 128, seed=1)
     low_res = to_unit(np.stack([area_average(image, 2) for image in held_out]))
     with torch.inference_mode():
-        restored = objective.networks["generator"](low_res).clamp(0, 1)
+        restored = to_unit(from_unit(objective.networks["generator"](low_res)))
     real = to_unit(held_out)
-    for name, images in (("val_psnr_db", restored), ("val_psnr_bicubic_db", bicubic(low_res, 2))):
+    for name, images in (("val_psnr", restored), ("val_psnr_bicubic", to_unit(from_unit(bicubic(low_res, 2))))):
         values = [
             peak_signal_noise_ratio(real[i].numpy(), images[i].numpy(), data_range=1) for i in range(len(held_out))
         ]
@@ -123,18 +144,19 @@ def test_a_milestone_is_the_mean_psnr_over_whole_held_out_images(tmp_path: Path)
 def test_the_stage_leaves_a_model_that_loads_and_its_history(tmp_path: Path):
     params = small_params(tmp_path, {"superres": {"l1_phase": 0.5}})
     stage = SmallStage(params=params, scratch=tmp_path / "scratch")
-    save_model(tmp_path / "encoder", small_encoder(), {"widths": [8, 16]})
     images = pictures(6, 64, 128)
     train_superres(
         stage,  # type: ignore[arg-type]
         images=images,
         held_out=images[:2],
         scale=2,
-        encoder=tmp_path / "encoder",
+        perceptual=encoder_loss(small_encoder()),
+        lpips=None,
+        counts=[TrainingImages(source="drawn", number=6)],
         model=tmp_path / "model",
         metrics=tmp_path / "metrics",
     )
-    network = load_superres(tmp_path / "model", torch.device("cpu"))
+    network = load_superres(tmp_path / "model", CPU)
     low_res = to_unit(np.stack([area_average(image, 2) for image in images]))
     with torch.inference_mode():
         found = from_unit(network(low_res))
@@ -143,3 +165,35 @@ def test_the_stage_leaves_a_model_that_loads_and_its_history(tmp_path: Path):
     header = (tmp_path / "metrics" / "history.csv").read_text().splitlines()[0]
     assert header == "step,l1,learning_rate,perceptual,adversarial,discriminator"
     assert read_grey(tmp_path / "metrics" / "progress.png").shape[0] == 11 * 64 + 10 * 2
+    rows = pd.read_csv(tmp_path / "metrics" / "milestones.csv").set_index("step")
+    assert rows["kept"].sum() == 1
+    assert rows.index[rows["kept"] == 1] == [stage.notes["kept_step"]]
+    kept = load_superres(
+        objective_of("superres", params, stage.scratch).candidates / f"step-{stage.notes['kept_step']:09d}", CPU
+    )
+    assert all(torch.equal(a, b) for a, b in zip(kept.parameters(), network.parameters(), strict=True))
+    card = (tmp_path / "model" / "README.md").read_text()
+    assert "| drawn | 6 |" in card
+    assert f"after step {stage.notes['kept_step']}" in card
+
+
+def row(step: int, psnr: float, **distance: float) -> dict[str, float]:
+    return {"step": step, "val_psnr": psnr} | {f"val_{name}": value for name, value in distance.items()}
+
+
+def test_the_kept_milestone_is_the_nearest_in_lpips_that_is_faithful():
+    early = [row(0, 30, lpips=0.5, perceptual=1), row(10, 33, lpips=0.1, perceptual=1)]
+    late = [
+        row(20, 32, lpips=0.3, perceptual=0.1),
+        row(30, 31.5, lpips=0.2, perceptual=0.2),  # 1.5 dB less than the best: just faithful
+        row(40, 31.4, lpips=0.15, perceptual=0.2),
+    ]
+    assert best_milestone([*early, *late], l1_steps=10) == 30
+    without = [{name: value for name, value in row.items() if name != "val_lpips"} for row in [*early, *late]]
+    assert best_milestone(without, l1_steps=10) == 20
+
+
+def test_without_a_faithful_or_a_second_phase_there_is_still_a_model():
+    early, late = [row(0, 30, lpips=0.5), row(10, 33, lpips=0.1)], [row(20, 31, lpips=0.3), row(30, 30, lpips=0.4)]
+    assert best_milestone([*early, *late], l1_steps=10) == 30
+    assert best_milestone(early, l1_steps=10) == 10

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from foreign import State, Trap, copied, prefixed, refuses, saved, without
 from huggingface_hub import ModelCard
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
@@ -24,7 +25,6 @@ from panodiff.images import read_grey, read_text_chunks
 from panodiff.params import ScheduleParams, UNetParams
 from panodiff.zoo.diffusion import import_published
 
-State = dict[str, Tensor]
 SMALL = {"widths": (8, 16, 24), "attention": (False, True)}
 
 
@@ -39,14 +39,6 @@ def a_unet(seed: int, **configuration) -> UNet:
 
 
 RAW, EMA = a_unet(1), a_unet(2)
-
-
-def copied(state: State) -> State:
-    return {name: tensor.clone() for name, tensor in state.items()}
-
-
-def prefixed(prefix: str, state: State) -> State:
-    return {f"{prefix}{name}": tensor for name, tensor in state.items()}
 
 
 def both_in_one(ema: State, raw: State) -> State:
@@ -112,15 +104,6 @@ LAYOUTS: dict[str, Callable[[State, State], dict]] = {
 }
 
 
-def saved(path: Path, content: object, *, legacy: bool = False) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.suffix == ".safetensors":
-        save_file(content, path)
-    else:
-        torch.save(content, path, _use_new_zipfile_serialization=not legacy)
-    return path
-
-
 def loaded(folder: Path) -> UNet:
     config = read_config(folder)
     unet = UNet(in_chans=config["in_chans"], **config["network"])
@@ -135,12 +118,7 @@ def predictions(unet: UNet, in_chans: int = 3) -> Tensor:
 
 
 def refused(file: Path, match: str, weights: str = "ema") -> None:
-    """The import ends with this message and leaves all as it was."""
-    out = file.parent / "models" / "imported"
-    out.parent.mkdir(exist_ok=True)
-    with pytest.raises(ValueError, match=match):
-        import_published(file, out, weights=weights)
-    assert list(out.parent.iterdir()) == []
+    refuses(import_published, file, match, weights)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -243,10 +221,6 @@ def test_an_import_draws_no_random_number(tmp_path: Path):
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def without(state: State, name: str) -> State:
-    return {other: tensor for other, tensor in state.items() if other != name}
-
-
 @pytest.mark.parametrize(
     ("change", "match"),
     [
@@ -304,16 +278,6 @@ def test_weights_too_large_for_float32_are_refused(tmp_path: Path):
 def test_of_two_averages_that_differ_none_is_taken_by_chance(tmp_path: Path):
     content = {"ema_0.999": copied(EMA.state_dict()), "ema_0.9999": copied(RAW.state_dict())}
     refused(saved(tmp_path / "net.pth", content), r"differ, ema_0\.999 and ema_0\.9999")
-
-
-class Trap:
-    """Touches a file when it is loaded as pickles usually are."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self):
-        return (Path.touch, (self.path,))
 
 
 @pytest.mark.parametrize("legacy", [False, True])

@@ -2,14 +2,14 @@
 
 import warnings
 from pathlib import Path
+from typing import Any
 
 import torch
 from lpips import LPIPS
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from panodiff.randomness import seeded_init
-from panodiff.weights import WEIGHTS, locate
+from panodiff.weights import WEIGHTS, load_tensors
 
 _NETS = {"alexnet": "alex", "squeezenet": "squeeze"}  # our names → those of the package lpips
 
@@ -22,7 +22,7 @@ def load_lpips(backbone: str | None, device: torch.device, folder: Path = WEIGHT
     """
     if backbone is None:
         return None
-    features = load_file(locate(backbone, folder))
+    features = load_tensors(backbone, folder)
     with warnings.catch_warnings(), seeded_init(0, "lpips"):  # drawn weights, all replaced below
         warnings.filterwarnings("ignore", message=".*'(pretrained|weights)'", category=UserWarning)
         network = LPIPS(net=_NETS[backbone], pnet_rand=True, verbose=False)
@@ -36,6 +36,16 @@ def load_lpips(backbone: str | None, device: torch.device, folder: Path = WEIGHT
 
 def perceptual_distance(network: nn.Module, found: Tensor, true: Tensor) -> Tensor:
     """LPIPS (B,), from 0, of grey images (B, 1, H, W) in [0, 1]; grey is fed to all three channels."""
-    three = [images.expand(-1, 3, -1, -1) * 2 - 1 for images in (found, true)]
-    distance: Tensor = network(*three)
+    distance: Tensor = network(_coloured(found), _coloured(true))
     return distance.flatten()
+
+
+def photograph_features(network: Any, images: Tensor) -> Tensor:
+    """Means (B, D) of the last map of LPIPS's backbone: features of photographs, of grey images as above."""
+    maps = network.net(network.scaling_layer(_coloured(images)))
+    last: Tensor = maps[-1]
+    return last.mean((2, 3))
+
+
+def _coloured(images: Tensor) -> Tensor:
+    return images.expand(-1, 3, -1, -1) * 2 - 1

@@ -4,31 +4,14 @@ from pathlib import Path
 
 import pytest
 import torch
-import yaml
-from safetensors.torch import save_file
+from small import BACKBONES, install_random_weights
 from torchmetrics.functional.image.lpips import _LPIPS
-from torchvision.models import alexnet, squeezenet1_1
 
-from panodiff.evaluation.perceptual import load_lpips, perceptual_distance
-from panodiff.files import hash_file
+from panodiff.features.perceptual import load_lpips, perceptual_distance
 from panodiff.weights import WeightsError, fetch
 
 CPU = torch.device("cpu")
 SHARED = Path(os.environ.get("PANODIFF_TEST_DATA", "../shared")) / "weights"
-BACKBONES = {"alexnet": (alexnet, "alex"), "squeezenet": (squeezenet1_1, "squeeze")}
-
-
-def install_random_weights(folder: Path, backbone: str) -> dict[str, torch.Tensor]:
-    """A catalogue with one backbone of random weights."""
-    generator = torch.Generator().manual_seed(0)
-    shapes = BACKBONES[backbone][0](weights=None).features.state_dict()
-    weights = {f"features.{k}": torch.randn(v.shape, generator=generator) / 10 for k, v in shapes.items()}
-    save_file(weights, folder / "random.safetensors")
-    size, sha256 = (folder / "random.safetensors").stat().st_size, hash_file(folder / "random.safetensors")
-    entry = {"file": "random.safetensors", "sha256": sha256, "bytes": size}
-    entry |= {"licence": "none", "source": "drawn", "used_for": "a test"}
-    (folder / "catalogue.yaml").write_text(yaml.safe_dump({backbone: entry}))
-    return weights
 
 
 def image_pairs(size: tuple[int, int] = (64, 96)) -> torch.Tensor:
