@@ -180,15 +180,21 @@ def count_radiographs(folder: Path, source: str, images: Sequence[str] = ()) -> 
 
 def check_weights(root: Path, params: Params) -> Check:
     """The weights that the parameters ask for are there."""
-    name = params.evaluate.lpips_backbone
-    if name is None:
+    asked = (params.evaluate.lpips_backbone, params.superres.lpips_backbone, params.superres.loss.backbone)
+    names = sorted({name for name in asked if name is not None and name != "encoder"})
+    if not names:
         return Check(level="ok", subject="weights", found=f"the profile {params.profile} needs none")
-    try:
-        path = locate(name, root / "data/weights")
-    except (WeightsError, FileNotFoundError) as error:
-        mend = f"panodiff weights fetch {name}"
-        return Check(level="problem", subject="weights", found=str(error), mend=mend)
-    return Check(level="ok", subject="weights", found=f"{name}, verified ({path.name})")
+    found, missing = [], []
+    for name in names:
+        try:
+            found.append(f"{name}, verified ({locate(name, root / 'data/weights').name})")
+        except (WeightsError, FileNotFoundError) as error:
+            missing.append((name, str(error)))
+    if missing:
+        mend = " && ".join(f"panodiff weights fetch {name}" for name, _ in missing)
+        told = "; ".join(message for _, message in missing)
+        return Check(level="problem", subject="weights", found=told, mend=mend)
+    return Check(level="ok", subject="weights", found="; ".join(found))
 
 
 def check_disk(root: Path, params: Params) -> Check:

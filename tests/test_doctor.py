@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from small import small_params
+from small import ROOT, small_params
 
 from panodiff import doctor
 from panodiff.doctor import Check, printed
@@ -60,6 +60,14 @@ def test_weights_that_a_parameter_asks_for_are_missed(params: Params, tmp_path: 
     asking = params.model_copy(update={"evaluate": params.evaluate.model_copy(update={"lpips_backbone": "alexnet"})})
     check = doctor.check_weights(tmp_path, asking)
     assert (check.level, check.mend) == ("problem", "panodiff weights fetch alexnet")
+    loss = params.superres.loss.model_copy(update={"backbone": "vgg16"})
+    superres = params.superres.model_copy(update={"loss": loss, "lpips_backbone": "alexnet"})
+    (tmp_path / "data/weights").mkdir(parents=True)
+    (tmp_path / "data/weights/catalogue.yaml").write_bytes((ROOT / "data/weights/catalogue.yaml").read_bytes())
+    check = doctor.check_weights(tmp_path, asking.model_copy(update={"superres": superres}))
+    assert check.mend == "panodiff weights fetch alexnet && panodiff weights fetch vgg16"
+    assert "alexnet_features" in check.found
+    assert "vgg16_features" in check.found
 
 
 def test_an_old_python_is_a_problem(monkeypatch: pytest.MonkeyPatch):

@@ -113,7 +113,7 @@ def _superres(evaluation: Mapping[str, Any], params: Params, find: Find) -> dict
     return {
         "crops": restored.restored_crops(corpus, find("data/models/superres"), params.report.num_pairs),
         "spectrum": restored.spectrum_chart(find("metrics/evaluation") / "spectrum.csv"),
-        "ceiling": restored.ceiling_rows(evaluation),
+        "ceiling": restored.ceiling_table(evaluation),
         "halves": [evaluation["restored_vs_real"][name] for name in ("num_fake", "num_real")],
     }
 

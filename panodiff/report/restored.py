@@ -20,7 +20,7 @@ from panodiff.superres.model import bicubic, load_superres
 
 _DIFFERENCE = 4  # by which the difference to the real image is amplified
 _METHODS = {"real": "real", "superres": "this model", "bicubic": "bicubic"}
-_FEATURES = {"encoder": "the encoder of this run", "alexnet": "AlexNet", "squeezenet": "SqueezeNet"}
+_FEATURES = {"encoder": "Encoder of this run", "alexnet": "AlexNet", "squeezenet": "SqueezeNet"}
 
 
 def restored_crops(corpus: pd.DataFrame, model: Path, count: int) -> list[list[Picture]]:
@@ -106,11 +106,9 @@ def spectrum_chart(path: Path) -> Chart:
     )
 
 
-def ceiling_rows(evaluation: Mapping[str, Any]) -> list[list[str]]:
-    """Features, then the Fréchet distance of real images as they are, and as each method restored them."""
+def ceiling_table(evaluation: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """The kinds of features, and a row a method with the Fréchet distance of what it restored in each."""
     found = evaluation["restored_vs_real"]
-    return [
-        [label, *(number(found[f"fd_{name}"][method]) for method in _METHODS)]
-        for name, label in _FEATURES.items()
-        if f"fd_{name}" in found
-    ]
+    features = {name: label for name, label in _FEATURES.items() if f"fd_{name}" in found}
+    rows = [[label, *(number(found[f"fd_{name}"][method]) for name in features)] for method, label in _METHODS.items()]
+    return list(features.values()), rows

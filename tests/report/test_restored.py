@@ -10,7 +10,7 @@ from small import pictures
 from panodiff.files import write_csv
 from panodiff.images import read_grey
 from panodiff.manifest import kept, read_manifest
-from panodiff.report.restored import busiest_square, ceiling_rows, difference, restored_crops, spectrum_chart
+from panodiff.report.restored import busiest_square, ceiling_table, difference, restored_crops, spectrum_chart
 
 
 def test_the_busiest_square_is_where_the_edges_are():
@@ -50,8 +50,11 @@ def test_the_spectrum_has_a_line_a_method_and_leaves_out_empty_rings(tmp_path: P
     assert "nan" not in svg
 
 
-def test_the_ceiling_has_a_row_for_each_kind_of_features(evaluation: dict[str, Any]):
-    (row,) = ceiling_rows(evaluation)
-    assert row[0] == "the encoder of this run"
+def test_the_ceiling_has_a_column_for_each_kind_of_features(evaluation: dict[str, Any]):
+    features, rows = ceiling_table(evaluation)
+    assert features == ["Encoder of this run"]
+    assert [row[0] for row in rows] == ["real", "this model", "bicubic"]
     evaluation["restored_vs_real"]["fd_alexnet"] = {"real": 1.0, "superres": 2.0, "bicubic": 3.0}
-    assert ceiling_rows(evaluation)[1] == ["AlexNet", "1", "2", "3"]
+    features, rows = ceiling_table(evaluation)
+    assert features[1] == "AlexNet"
+    assert [row[2] for row in rows] == ["1", "2", "3"]
