@@ -33,7 +33,7 @@ from panodiff import launch
 from panodiff.diffusion.denoising import Denoising
 from panodiff.diffusion.sampler import draw_images, image_generators
 from panodiff.diffusion.schedule import make_scheduler
-from panodiff.evaluation.sets import frechet_distance
+from panodiff.evaluation.sets.moments import frechet_distance
 from panodiff.files import write_json
 from panodiff.harmonize.transform import harmonize_image
 from panodiff.images import from_signed, tile, to_unit, write_grey

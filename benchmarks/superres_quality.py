@@ -30,8 +30,8 @@ from parts.training import train_encoder, train_for, warmed_cosine
 from torch import Tensor, nn
 
 from panodiff import launch
-from panodiff.evaluation.ceiling import restored_distances
-from panodiff.evaluation.restoration import mean_interval
+from panodiff.evaluation.superres.ceiling import restored_distances
+from panodiff.evaluation.superres.restoration import mean_interval
 from panodiff.features.perceptual import load_lpips, photograph_features
 from panodiff.files import write_json
 from panodiff.harmonize.transform import harmonize_image

@@ -28,6 +28,7 @@ SamplerName = Literal["ddpm", "ddim", "dpm_solver++", "unipc"]
 Clamping = Literal["static", "dynamic"]
 Backbone = Literal["encoder", "vgg16", "vgg19"]
 LPIPSBackbone = Literal["alexnet", "squeezenet"]
+FeatureBackbone = Literal["encoder", "inception", "resnet50", "vgg16", "alexnet", "squeezenet"]
 
 
 class TrainingParams(Section):
@@ -225,10 +226,19 @@ class EvaluateParams(Section):
     """Set metrics and restoration metrics."""
 
     batch_size: Annotated[Count, Scale]
+    backbones: Annotated[tuple[FeatureBackbone, ...], Scale]
     num_neighbours: Count
-    kid_subsets: Annotated[Count, Scale]
-    kid_subset_size: Annotated[Annotated[int, Field(ge=2)], Scale]
     lpips_backbone: Annotated[LPIPSBackbone | None, Scale]
+    drop_copies: bool
+
+    @model_validator(mode="after")
+    def _encoder_is_there(self) -> Self:
+        if "encoder" not in self.backbones or len(set(self.backbones)) != len(self.backbones):
+            raise ValueError(
+                f"backbones must name encoder, in whose features copies are looked for, and each name once: "
+                f"{list(self.backbones)}"
+            )
+        return self
 
 
 class StudyParams(Section):

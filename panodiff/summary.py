@@ -17,8 +17,9 @@ _LINES = (  # label, what it shows of metrics/summary.json, what stands beside i
     ("Fréchet distance", "fd_encoder", "real images in their place: {fd_encoder_real}; lower is better"),
     ("Precision", "precision_encoder", "share of synthetic images that look real; higher is better"),
     ("Recall", "recall_encoder", "share of real variety that is covered; higher is better"),
-    ("Near a training image", "share_close_to_train", "share nearer to one than 95 % of real images are to each other"),
-    ("Super-resolution, dB", "psnr_db", "bicubic: {psnr_bicubic_db}; higher is better"),
+    ("Copies of patients", "copies", "share of synthetic images that repeat a training image"),
+    ("Told from real, AUC", "auc_encoder", "by a linear classifier; 0.5 is chance; lower is better"),
+    ("Super-resolution, dB", "psnr_db", "PSNR on held-out images; higher is better"),
 )
 
 
@@ -82,5 +83,5 @@ def _data_line(root: Path, numbers: Mapping[str, Any]) -> str:
     total = _read(root / "metrics/data.json")["total"]
     return (
         f"Data: {total['found']} radiographs found ({total['kept']} kept, {total['duplicate']} duplicate, "
-        f"{total['rejected']} rejected); {numbers['num_synthetic']} synthetic ones drawn"
+        f"{total['rejected']} rejected)"
     )

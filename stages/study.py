@@ -4,7 +4,7 @@ from panodiff.stage import Stage, run_stage
 
 
 def run(stage: Stage) -> None:
-    """data/manifest, data/harmonized, data/synthetic/high → data/study."""
+    """data/manifest, data/harmonized, data/synthetic/high, what may be published → data/study."""
     from panodiff.manifest import read_manifest  # noqa: PLC0415
     from panodiff.study.draw import draw_study  # noqa: PLC0415
 
@@ -12,6 +12,7 @@ def run(stage: Stage) -> None:
         stage.params,
         corpus=read_manifest(stage.dep("data/manifest") / "corpus.csv"),
         synthetic=stage.dep("data/synthetic/high"),
+        published=stage.dep("metrics/evaluation/published.csv"),
         out=stage.out("data/study"),
     )
 

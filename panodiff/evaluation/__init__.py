@@ -1,1 +1,1 @@
-"""How good the synthetic radiographs are: set metrics, memorisation, and the super-resolution on held-out images."""
+"""How good the synthetic radiographs are: as sets, as possible copies of patients, as a reader sees them, restored."""

@@ -1,8 +1,7 @@
-"""The stage evaluate: everything that is measured on the finished synthetic set, in one table and one JSON."""
+"""The stage evaluate: everything that is measured on the finished synthetic set, in one JSON and tables an image."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,179 +11,231 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from panodiff.evaluation.ceiling import restored_distances
-from panodiff.evaluation.nearest import Nearest, measure_memorisation
-from panodiff.evaluation.restoration import Extractor, Upscaler, restore_all, summarize
-from panodiff.evaluation.sets import MIN_IMAGES, compare_all
-from panodiff.evaluation.spectrum import ring_frequencies
-from panodiff.features.embed import Features, embed
-from panodiff.features.perceptual import photograph_features
-from panodiff.files import write_csv, write_json
+from panodiff import launch
+from panodiff.evaluation.copies.find import Copies, find_copies
+from panodiff.evaluation.images import MIN_IMAGES, ImageSet, gather_sets
+from panodiff.evaluation.looks.detectability import (
+    Detection,
+    Images,
+    artefact_features,
+    detect,
+    local_features,
+    local_maps,
+)
+from panodiff.evaluation.looks.diversity import pairwise
+from panodiff.evaluation.looks.plausibility import Columns, measure_images, plausibility
+from panodiff.evaluation.looks.spectrum import ring_frequencies
+from panodiff.evaluation.sets.compare import distance_name
+from panodiff.evaluation.sets.comparisons import compare_sets, embed_sets
+from panodiff.evaluation.superres.ceiling import restored_distances
+from panodiff.evaluation.superres.restoration import Upscaler, restore_all, summarize
+from panodiff.evaluation.written import rounded, write_columns
+from panodiff.features.backbones import features_and_logits
+from panodiff.features.embed import Features
+from panodiff.files import write_json
 from panodiff.manifest import kept
 from panodiff.params import Params
 
-RESOLUTIONS = ("high", "low")
 NO_LPIPS = "evaluate.lpips_backbone is null in this profile"
+NO_INCEPTION = "inception is not among evaluate.backbones in this profile"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Models:
     """The networks that measure or are measured, all on `device`."""
 
-    encoder: nn.Module  # (B, 1, H, W) in [0, 1] → features (B, D)
+    backbones: Mapping[str, nn.Module]  # (B, 1, H, W) in [0, 1] → features (B, D); the encoder among them
     upscale: Upscaler
     lpips: nn.Module | None
     device: torch.device
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImageSet:
-    """One set of images at both resolutions, in one order."""
+class Run:
+    """What all measurements of one run share."""
 
-    ids: list[str]
-    paths: Mapping[str, list[Path]]  # by resolution
-
-
-def real_set(corpus: pd.DataFrame, split: str) -> ImageSet:
-    """The kept images of a split."""
-    rows = kept(corpus, split)
-    paths = {resolution: [Path(path) for path in rows[f"{resolution}_path"]] for resolution in RESOLUTIONS}
-    return ImageSet(ids=list(rows["id"]), paths=paths)
+    params: Params
+    models: Models
+    corpus: pd.DataFrame
+    tables: Path  # where CSVs go
+    check_stop: Callable[[], None]
 
 
-def synthetic_set(folder: Path) -> ImageSet:
-    """The synthetic images of `folder`/high/rows.csv, which lie in `folder`/high and `folder`/low."""
-    ids = [str(name) for name in pd.read_csv(folder / "high" / "rows.csv")["id"]]
-    paths = {resolution: [folder / resolution / f"{name}.png" for name in ids] for resolution in RESOLUTIONS}
-    return ImageSet(ids=ids, paths=paths)
+def evaluate(run: Run, synthetic: Path, summary: Path) -> None:
+    """Measure the images under `synthetic` and the super-resolution; write `summary` and the CSVs.
 
-
-def gather_sets(corpus: pd.DataFrame, synthetic: Path) -> dict[str, ImageSet]:
-    """The synthetic set, the train and the test split.
+    Under torchrun the processes share the features; the first one does the rest.
 
     Raises:
-        ValueError: One of them is too small to be measured.
+        ValueError: A set is too small to be measured, or a model does not fit the images.
     """
-    sets = {"synthetic": synthetic_set(synthetic)} | {split: real_set(corpus, split) for split in ("train", "test")}
-    if small := [f"{name}: {len(images.ids)}" for name, images in sets.items() if len(images.ids) < MIN_IMAGES]:
-        raise ValueError(f"the evaluation needs at least {MIN_IMAGES} images in each set, got {', '.join(small)}")
-    return sets
-
-
-def evaluate(
-    params: Params,
-    models: Models,
-    *,
-    corpus: pd.DataFrame,
-    synthetic: Path,
-    tables: Path,
-    summary: Path,
-    check_stop: Callable[[], None],
-) -> None:
-    """Measure the images under `synthetic` and the super-resolution; write `summary` and the CSVs under `tables`."""
-    sets = gather_sets(corpus, synthetic)
-    restored = restore_all(
-        sets["test"].paths,
-        models.upscale,
-        lpips=models.lpips,
-        extractors=extractors(models, params.evaluate.lpips_backbone),
-        device=models.device,
+    params, models = run.params, run.models
+    sets = gather_sets(run.corpus, synthetic)
+    embedded = embed_sets(
+        sets, models.backbones, batch_size=params.evaluate.batch_size, device=models.device, check_stop=run.check_stop
     )
-    check_stop()
-    features = embed_all(sets, models, params.evaluate.batch_size, check_stop)
-    comparisons = {
-        size: compare_all(**found, params=params.evaluate, seed=params.seed) for size, found in features.items()
-    }
-    check_stop()
-    train_groups = kept(corpus, "train")["group"].to_numpy(dtype=object)
-    nearest, rank, memorisation = measure_memorisation(**features["high"], train_groups=train_groups)
-    restoration = summarize(restored.metrics, params.seed)
-    write_nearest(tables / "synthetic.csv", sets["synthetic"].ids, sets["train"].ids, nearest, rank)
-    write_columns(tables / "restoration.csv", {"id": sets["test"].ids} | restored.metrics)
-    write_columns(tables / "spectrum.csv", {"cycles_a_pixel": np.array(ring_frequencies())} | restored.spectra)
-    content = {
+    if launch.rank() > 0:
+        return
+    copies, published = search_copies(run, sets)
+    measured_sets = sets | {"synthetic": sets["synthetic"].take(published)}
+    content: dict[str, Any] = {
         "profile": params.profile,
-        "headline": headline(comparisons, restoration, memorisation),
-        "absent": {} if models.lpips else {"lpips": NO_LPIPS},
-        "counts": {name: len(images.ids) for name, images in sets.items()},
-        "sets": comparisons,
-        "nearest_train": memorisation,
-        "restoration": restoration,
-        "restored_vs_real": {
-            "num_fake": len(sets["test"].ids) // 2,
-            "num_real": len(sets["test"].ids) - len(sets["test"].ids) // 2,
-            **{f"fd_{name}": restored_distances(found, params.seed) for name, found in restored.features.items()},
-        },
+        "absent": absent(params),
+        "counts": {name: len(images.ids) for name, images in measured_sets.items()},
+        **compare_sets(embedded, published, params.evaluate, params.seed, run.check_stop),
+        "copies": copies.summary | {"dropped": len(copies.is_copy) - len(published)},
     }
+    encoded = embedded["high"]["encoder"]
+    features = {name: encoded[name] for name in ("train", "test")} | {"synthetic": encoded["synthetic"][published]}
+    columns, looks = look(run, measured_sets, features)
+    content |= looks
+    content["diversity"] = diversity(run, measured_sets)
+    content |= restore(run, sets["test"])
+    write_tables(run.tables, sets, copies, published, columns)
     write_json(summary, rounded(content))
 
 
-def extractors(models: Models, lpips_backbone: str | None) -> dict[str, Extractor]:
-    """What takes features of restored images: the encoder and, where LPIPS is measured, its backbone."""
-    found: dict[str, Extractor] = {"encoder": models.encoder}
-    if models.lpips is not None and lpips_backbone is not None:
-        found[lpips_backbone] = partial(photograph_features, models.lpips)
+def absent(params: Params) -> dict[str, str]:
+    """What this profile does not ask for."""
+    reasons = {} if params.evaluate.lpips_backbone else {"lpips": NO_LPIPS}
+    if "inception" not in params.evaluate.backbones:
+        reasons |= dict.fromkeys(("fid_inception", "kid_inception", "inception_score"), NO_INCEPTION)
+    return reasons
+
+
+def search_copies(run: Run, sets: Mapping[str, ImageSet]) -> tuple[Copies, NDArray[np.int64]]:
+    """Which synthetic images copy a training image, and the numbers of those that are published.
+
+    Raises:
+        ValueError: Less than MIN_IMAGES are left.
+    """
+    groups = kept(run.corpus, "train")["group"].to_numpy(dtype=object)
+    paths = {name: images.paths["high"] for name, images in sets.items()}
+    copies = find_copies(**paths, train_groups=groups, seed=run.params.seed)
+    run.check_stop()
+    published = np.flatnonzero(~copies.is_copy | (not run.params.evaluate.drop_copies))
+    if len(published) < MIN_IMAGES:
+        raise ValueError(
+            f"{copies.is_copy.sum()} of {len(copies.is_copy)} synthetic images copy a training image, so that too few "
+            "are left to be measured: train the diffusion model on more images or for fewer steps, or set "
+            "evaluate.drop_copies to false to see the rest of the evaluation"
+        )
+    return copies, published
+
+
+def look(
+    run: Run, sets: Mapping[str, ImageSet], features: Mapping[str, Features]
+) -> tuple[dict[str, Columns], dict[str, Any]]:
+    """What a reader would notice: measurements of every image, and whether a classifier tells synthetic from real."""
+    measured = {name: measure_images(images.paths["high"], f"looking at {name}") for name, images in sets.items()}
+    run.check_stop()
+    columns, plausible = plausibility(**measured)
+    kinds = {
+        "encoder": features,
+        "artefacts": {name: artefact_features(found) for name, found in measured.items()},
+        "places": {name: local_features(found) for name, found in measured.items()},
+    }
+    detected = {kind: _detect(run, sets, by_set, kind) for kind, by_set in kinds.items()}
+    run.check_stop()
+    write_where(run.tables / "where.csv", sets, kinds["places"], detected["places"])
+    return columns, {
+        "plausibility": plausible,
+        "detectability": {kind: detection.summary for kind, detection in detected.items()},
+    }
+
+
+def _detect(run: Run, sets: Mapping[str, ImageSet], features: Mapping[str, Features], kind: str) -> Detection:
+    synthetic, *real = [
+        Images(
+            ids=sets[name].ids,
+            groups=sets[name].ids if name == "synthetic" else list(kept(run.corpus, name)["group"]),
+            features=features[name],
+        )
+        for name in ("synthetic", "train", "test")
+    ]
+    return detect(synthetic, _together(real), run.params.seed, kind)
+
+
+def _together(parts: Sequence[Images]) -> Images:
+    return Images(
+        ids=[name for part in parts for name in part.ids],
+        groups=[group for part in parts for group in part.groups],
+        features=np.concatenate([part.features[:] for part in parts]),
+    )
+
+
+def diversity(run: Run, sets: Mapping[str, ImageSet]) -> dict[str, Any]:
+    """How much the synthetic images differ from each other, and how much real ones do."""
+    models, found = run.models, {}
+    for name in ("synthetic", "test"):
+        run.check_stop()
+        paths = sets[name].paths["high"]
+        found[name] = pairwise(paths, models.lpips, seed=run.params.seed, device=models.device, what=f"pairs of {name}")
     return found
 
 
-def embed_all(
-    sets: Mapping[str, ImageSet], models: Models, batch_size: int, check_stop: Callable[[], None]
-) -> dict[str, dict[str, Features]]:
-    """Encoder features, by resolution and set."""
-    features: dict[str, dict[str, Features]] = {resolution: {} for resolution in RESOLUTIONS}
-    for resolution, found in features.items():
-        for name, images in sets.items():
-            check_stop()
-            what = f"features of {name}, {resolution} resolution"
-            paths = images.paths[resolution]
-            found[name] = embed(paths, models.encoder, batch_size=batch_size, device=models.device, what=what)
-    return features
+def restore(run: Run, test: ImageSet) -> dict[str, Any]:
+    """The super-resolution on real images of the test split, in pixels and as a set."""
+    models, params = run.models, run.params
+    restored = restore_all(
+        test.paths, models.upscale, lpips=models.lpips, extractors=models.backbones, device=models.device
+    )
+    run.check_stop()
+    write_columns(run.tables / "restoration.csv", {"id": test.ids} | restored.metrics)
+    spectra = {"cycles_a_pixel": np.array(ring_frequencies())} | restored.spectra
+    write_columns(run.tables / "spectrum.csv", spectra)
+    distances = {}
+    for backbone, by_method in restored.features.items():
+        alone = {method: features_and_logits({backbone: taken})[0][backbone] for method, taken in by_method.items()}
+        distances[distance_name(backbone)] = restored_distances(alone, params.seed)
+    half = len(test.ids) // 2
+    return {
+        "restoration": summarize(restored.metrics, params.seed),
+        "restored_vs_real": {"num_fake": half, "num_real": len(test.ids) - half, **distances},
+    }
 
 
-def write_nearest(
-    path: Path, ids: list[str], train_ids: list[str], nearest: Nearest, rank: NDArray[np.float64]
+def write_where(
+    path: Path, sets: Mapping[str, ImageSet], features: Mapping[str, Features], detection: Detection
 ) -> None:
-    """One row a synthetic image: the training image it comes nearest to, and where that distance ranks."""
-    columns = {
-        "id": ids,
-        "nearest_train_id": [train_ids[index] for index in nearest.index],
-        "nearest_train_distance": nearest.distance,
-        "rank_among_real": rank,
+    """One row a cell of the grid: what the classifiers find there in synthetic and in real images, on average."""
+    rows = {name: row for which, images in sets.items() for name, row in zip(images.ids, features[which], strict=True)}
+    maps = {}
+    for which, wanted in (("synthetic", detection.is_synthetic), ("real", ~detection.is_synthetic)):
+        names = [detection.ids[number] for number in np.flatnonzero(wanted)]
+        maps[which] = local_maps(np.stack([rows[name] for name in names]), names, detection).mean(0)
+    height, width = maps["real"].shape
+    row, column = np.divmod(np.arange(height * width), width)
+    write_columns(path, {"row": row, "column": column} | {which: found.ravel() for which, found in maps.items()})
+
+
+def write_tables(
+    folder: Path,
+    sets: Mapping[str, ImageSet],
+    copies: Copies,
+    published: NDArray[np.int64],
+    columns: Mapping[str, Columns],
+) -> None:
+    """One row an image: what was measured; of synthetic ones the training image they come nearest to; the published."""
+    ids = sets["synthetic"].ids
+    nearest = {
+        "nearest_train_id": [sets["train"].ids[index] for index in copies.found.nearest],
+        "mirrored": copies.found.mirrored.astype(int),
+        "correlation": copies.found.correlation,
+        "rank_among_real": copies.rank,
+        "is_copy": copies.is_copy.astype(int),
     }
-    write_columns(path, columns)
-
-
-def headline(
-    comparisons: dict[str, dict[str, dict[str, Any]]], restoration: dict[str, Any], memorisation: dict[str, Any]
-) -> dict[str, float]:
-    """The few numbers to look at first: synthetic against test at high resolution, and what stands beside them."""
-    high, low = comparisons["high"], comparisons["low"]
-    found = {
-        "fd_encoder": high["synthetic_vs_test"]["fd_encoder"],
-        "fd_encoder_real_matched": high["real_matched_vs_test"]["fd_encoder"],
-        "fd_encoder_low": low["synthetic_vs_test"]["fd_encoder"],
-        "kid_encoder": high["synthetic_vs_test"]["kid_encoder"],
-        "precision_encoder": high["synthetic_vs_test"].get("precision_encoder"),
-        "recall_encoder": high["synthetic_vs_test"].get("recall_encoder"),
-        "share_below_real_p05": memorisation["share_below_real_p05"]["synthetic"],
-    }
-    found |= {metric: methods["superres"]["mean"] for metric, methods in restoration.items()}
-    return {name: value for name, value in found.items() if value is not None}
-
-
-def rounded(content: Any) -> Any:
-    """`content` with every float in it at six significant digits: more are noise, and differ between machines."""
-    if isinstance(content, dict):
-        return {key: rounded(value) for key, value in content.items()}
-    return float(f"{content:.6g}") if isinstance(content, float) else content
-
-
-def write_columns(path: Path, columns: Mapping[str, Any]) -> None:
-    """Write equally long columns as CSV, floats at six significant digits."""
-    table = pd.DataFrame({name: _formatted(values) for name, values in columns.items()})
-    write_csv(path, table.columns, table.to_dict("records"))
-
-
-def _formatted(values: Any) -> list[Any]:
-    is_float = isinstance(values, np.ndarray) and values.dtype.kind == "f"
-    return [f"{value:.6g}" for value in values] if is_float else list(values)
+    write_columns(folder / "copies.csv", {"id": ids} | nearest)
+    write_columns(folder / "published.csv", {"id": [ids[index] for index in published]})
+    names = {"synthetic": [ids[index] for index in published]} | {name: sets[name].ids for name in ("train", "test")}
+    write_columns(
+        folder / "looks.csv",
+        {
+            "set": [name for name, members in names.items() for _ in members],
+            "id": [member for members in names.values() for member in members],
+            **{
+                measurement: np.concatenate([columns[name][measurement] for name in names])
+                for measurement in columns["synthetic"]
+            },
+        },
+    )

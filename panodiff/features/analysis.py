@@ -1,47 +1,167 @@
-"""The stage analyse_sources: a map of the five sources, and how well a source can be told from the features alone.
+"""The stage analyse_sources: maps of the sources as found, as harmonized, and with the synthetic images among them.
 
 Sources that can be told apart teach the diffusion model their devices, not only anatomy: the paper shows it by t-SNE
-(figure 1); a classifier that needs no training, beside chance, says how much.
+(figure 1); panodiff.features.separability says how much, before and after harmonization. The encoder has learnt to
+overlook framing and brightness; the pixels of a thumbnail, the second kind of features, show what it overlooks.
 """
 
-from collections import Counter
+import sys
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from numpy.typing import NDArray
+import torch
+import torch.nn.functional as F
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
-from sklearn.metrics import pairwise_distances, silhouette_score
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from torch import Tensor, nn
 
-from panodiff.features.embed import Features
-from panodiff.files import write_csv, write_json, written_whole
+from panodiff import launch
+from panodiff.features.embed import Features, embed
+from panodiff.features.separability import SYNTHETIC, count_images, separability
+from panodiff.files import write_csv, write_json
+from panodiff.harmonize.exposure import to_8_bits
+from panodiff.images import Grey, lanczos, read_grey, to_unit
+from panodiff.manifest import kept
 from panodiff.params import AnalyseSourcesParams, Params
+from panodiff.params_data import SourceParams
+from panodiff.progress import track
 from panodiff.randomness import derived_seed, numpy_generator
+from panodiff.sources.decoding import decode
+from panodiff.sources.raw import opened
 
-# Okabe & Ito's palette, told apart by colour-blind readers; markers differ as well.
-COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000", "#F0E442")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+BATCH_SIZE = 32  # images at once; features do not depend on it
+NO_LIMIT = sys.maxsize  # ingestion has held the image against ingest.max_pixels
+THUMBNAIL = (16, 32)
+COLUMNS = ["map", "id", "source", "split", "x", "y"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Map:
+    """Images to be shown together: their features (N, D) by kind, and id, source, group and split of each."""
+
+    features: Mapping[str, Features]
+    rows: pd.DataFrame
+
+
+class Thumbnail(nn.Module):
+    """The image itself, so small that frames, bars, markers and exposure are what is left of it."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, 512) of grey images `x` (B, 1, H, W): area averages, row by row."""
+        return F.adaptive_avg_pool2d(x, THUMBNAIL).flatten(1)
 
 
 def draw_images(corpus: pd.DataFrame, images_per_source: int, seed: int) -> pd.DataFrame:
     """At most `images_per_source` kept rows a source, of any split, ordered by source and id.
 
     Raises:
-        ValueError: Fewer than four images are left: too few for a map.
+        ValueError: Fewer than four images are left: too few for a map. Or a source is called as what was drawn is.
     """
     drawn = []
     for source, rows in corpus[corpus["status"] == "kept"].sort_values("id").groupby("source"):
-        generator = numpy_generator(seed, f"analyse_sources/{source}")
-        chosen = generator.choice(len(rows), size=min(images_per_source, len(rows)), replace=False)
-        drawn.append(rows.iloc[np.sort(chosen)])
+        drawn.append(_draw(rows, images_per_source, seed, str(source)))
     if sum(map(len, drawn)) < 4:
         raise ValueError(f"a map of the sources needs at least 4 images, got {sum(map(len, drawn))}")
-    return pd.concat(drawn, ignore_index=True)
+    found = pd.concat(drawn, ignore_index=True)
+    if SYNTHETIC in set(found["source"]):
+        raise ValueError(f"sources must not hold {SYNTHETIC}, the name of the images drawn here: rename that folder")
+    return found
+
+
+def draw_synthetic(folder: Path, count: int, seed: int) -> pd.DataFrame:
+    """At most `count` of the images of `folder`/rows.csv, ordered by id, each a group of its own."""
+    ids = pd.read_csv(folder / "rows.csv", usecols=["id"], dtype="string").sort_values("id")
+    rows = _draw(ids, count, seed, SYNTHETIC)
+    paths = [str(folder / f"{name}.png") for name in rows["id"]]
+    return rows.assign(source=SYNTHETIC, group=rows["id"], split="", high_path=paths)
+
+
+def _draw(rows: pd.DataFrame, count: int, seed: int, source: str) -> pd.DataFrame:
+    chosen = numpy_generator(seed, f"analyse_sources/{source}").choice(len(rows), min(count, len(rows)), replace=False)
+    return rows.iloc[np.sort(chosen)]
+
+
+def make_maps(
+    real: pd.DataFrame,
+    synthetic: pd.DataFrame,
+    encoder: nn.Module,
+    *,
+    raw: Path,
+    sources: Mapping[str, SourceParams],
+    device: torch.device,
+) -> dict[str, Map]:
+    """The same `real` images before and after harmonization, and the latter with the synthetic ones.
+
+    Args:
+        real: Rows of the manifest.
+        synthetic: Rows of `draw_synthetic`.
+        encoder: Maps (B, 1, H, W) in [0, 1] to (B, D); it has learnt from harmonized images.
+        raw: The folder that holds those of the sources.
+        sources: How each is brought to 8 bits.
+        device: Where the encoder is.
+    """
+    networks = {"encoder": encoder, "pixels": Thumbnail()}
+    after, drawn = (
+        embed(
+            [Path(path) for path in paths], networks, batch_size=BATCH_SIZE, device=device, what=f"features of {what}"
+        )
+        for paths, what in ((real["high_path"], "harmonized images"), (synthetic["high_path"], "synthetic images"))
+    )
+    height, width = read_grey(Path(real["high_path"].iloc[0])).shape
+    images = track(read_as_found(real, raw, sources, (height, width)), len(real), "features of files as found")
+    both = {name: np.concatenate([after[name], drawn[name]]) for name in networks}
+    return {
+        "before": Map(features=embed_images(images, networks, device), rows=real),
+        "after": Map(features=after, rows=real),
+        "with_synthetic": Map(features=both, rows=pd.concat([real, synthetic], join="inner", ignore_index=True)),
+    }
+
+
+def read_as_found(
+    rows: pd.DataFrame, raw: Path, sources: Mapping[str, SourceParams], size: tuple[int, int]
+) -> Iterator[Grey]:
+    """The files of `rows`, in which those of a source stand together, in their order, squashed whole to `size` (H, W).
+
+    Not turned, cut or inverted; files of more than 8 bits by the window of their source, since they must be shown
+    somehow. Threads decode a few images ahead of the one that is taken.
+    """
+    with ThreadPoolExecutor(launch.num_workers()) as pool:
+        for source, of_source in rows.groupby("source", sort=False):
+            with opened(raw / str(source)) as files:
+                waiting: deque[Future[Grey]] = deque()
+                for path in of_source["path"]:
+                    waiting.append(pool.submit(_squash, files.read(path), sources[str(source)], size))
+                    if len(waiting) > 2 * launch.num_workers():
+                        yield waiting.popleft().result()
+                while waiting:
+                    yield waiting.popleft().result()
+
+
+def _squash(data: bytes, source: SourceParams, size: tuple[int, int]) -> Grey:
+    grey, _ = to_8_bits(decode(data, NO_LIMIT).image, source.window)
+    return lanczos(grey, size)
+
+
+def embed_images(
+    images: Iterable[Grey], networks: Mapping[str, nn.Module], device: torch.device
+) -> dict[str, Features]:
+    """Features (N, D), float32, by network, of images of one size; a batch of them in memory at a time."""
+    found: dict[str, list[Features]] = {name: [] for name in networks}
+    left = iter(images)
+    with torch.inference_mode():
+        while batch := list(islice(left, BATCH_SIZE)):
+            x = to_unit(np.stack(batch)).to(device)
+            for name, network in networks.items():
+                found[name].append(network(x).float().cpu().numpy())
+    return {name: np.concatenate(parts) for name, parts in found.items()}
 
 
 def project(features: Features, params: AnalyseSourcesParams, seed: int) -> tuple[Features, dict[str, Any]]:
@@ -61,77 +181,24 @@ def project(features: Features, params: AnalyseSourcesParams, seed: int) -> tupl
     return points.astype(np.float64), {"pca_dims": pca_dims, "perplexity": perplexity, "asked": asked}
 
 
-def guess_sources(
-    features: Features, sources: NDArray[np.object_], groups: NDArray[np.object_], num_neighbours: int
-) -> NDArray[np.object_]:
-    """The source of each image (N,), by vote of its nearest neighbours outside its own duplicate group.
-
-    Euclidean distance; where votes are equal, the source of the nearest of the tied neighbours. None where an image
-    has no neighbour outside its group.
-    """
-    distances = pairwise_distances(features)  # (N, N)
-    distances[groups[:, None] == groups[None, :]] = np.inf  # the image itself included
-    nearest = np.argsort(distances, axis=1, kind="stable")[:, :num_neighbours]
-    reachable = np.isfinite(np.take_along_axis(distances, nearest, axis=1))
-    guesses = np.full(len(features), None, dtype=object)
-    for row in np.flatnonzero(reachable.any(axis=1)):
-        # Counter keeps the order in which it met the sources, nearest first, among equal counts.
-        guesses[row] = Counter(sources[nearest[row, reachable[row]]]).most_common(1)[0][0]
-    return guesses
-
-
-def separability(features: Features, rows: pd.DataFrame, num_neighbours: int) -> dict[str, Any]:
-    """How well the source of an image can be told: kNN accuracy beside chance, and the silhouette of the sources.
-
-    Chance is the share of the largest source: what a guess that ignores the image gets. The silhouette (Rousseeuw
-    1987), in [-1, 1], needs two sources and is None otherwise.
-    """
-    sources, groups = rows["source"].to_numpy(dtype=object), rows["group"].to_numpy(dtype=object)
-    right = guess_sources(features, sources, groups, num_neighbours) == sources
-    counts = rows["source"].value_counts().sort_index()
-    apart = 1 < len(counts) < len(rows)
-    return {
-        "num_images": len(rows),
-        "num_neighbours": num_neighbours,
-        "knn_accuracy": _rounded(right.mean()),
-        "chance": _rounded(counts.max() / len(rows)),
-        "silhouette": _rounded(silhouette_score(features, sources)) if apart else None,
-        "sources": {
-            source: {"num_images": int(count), "knn_accuracy": _rounded(right[sources == source].mean())}
-            for source, count in counts.items()
-        },
-    }
-
-
-def _rounded(value: float) -> float:
-    return float(f"{value:.6g}")
-
-
-def draw_figure(points: Features, sources: NDArray[np.object_], path: Path) -> None:
-    """A PNG 1000 pixels wide: one dot an image, colour and marker by source; the same bytes for the same points."""
-    figure = Figure(figsize=(10, 7.5), dpi=100, layout="constrained")
-    axes = figure.add_subplot()
-    for index, source in enumerate(sorted(set(sources))):
-        x, y = points[sources == source].T
-        colour, marker = COLOURS[index % len(COLOURS)], MARKERS[(index + index // len(COLOURS)) % len(MARKERS)]
-        axes.scatter(x, y, s=34, c=colour, marker=marker, alpha=0.75, linewidths=0, label=f"{source} ({len(x)})")
-    axes.set(xticks=[], yticks=[], title="Radiographs by source: t-SNE of encoder features")
-    axes.title.set_fontsize(16)
-    axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=14, markerscale=1.6)
-    FigureCanvasAgg(figure)
-    with written_whole(path) as aside:
-        figure.savefig(aside, format="png", metadata={"Software": None})
-
-
-def write_analysis(features: Features, rows: pd.DataFrame, params: Params, out: Path) -> None:
-    """Write `out`/tsne.csv, tsne.png and separability.json for the `features` (N, D) of the manifest's `rows`."""
+def write_analysis(maps: Mapping[str, Map], corpus: pd.DataFrame, params: Params, out: Path) -> None:
+    """Write `out`/tsne.csv and separability.json; the synthetic images were learnt from the train split of `corpus`."""
     section = params.analyse_sources
-    points, tsne = project(features, section, params.seed)
-    table = [
-        {"id": row.id, "source": row.source, "split": row.split, "x": f"{x:.6g}", "y": f"{y:.6g}"}
-        for row, (x, y) in zip(rows.itertuples(), points, strict=True)
-    ]
-    write_csv(out / "tsne.csv", ["id", "source", "split", "x", "y"], table)
-    draw_figure(points, rows["source"].to_numpy(dtype=object), out / "tsne.png")
-    found = separability(features, rows, section.num_neighbours)
-    write_json(out / "separability.json", {"profile": params.profile, **found, "tsne": tsne})
+    learnt_from = kept(corpus, "train")["source"].value_counts(normalize=True)
+    shares = {str(source): float(share) for source, share in learnt_from.items()}
+    table: list[dict[str, Any]] = []
+    measured: dict[str, Any] = {}
+    for name, shown in maps.items():
+        points, tsne = project(shown.features["encoder"], section, params.seed)
+        table += [
+            {"map": name, "id": row.id, "source": row.source, "split": row.split, "x": f"{x:.6g}", "y": f"{y:.6g}"}
+            for row, (x, y) in zip(shown.rows.itertuples(), points, strict=True)
+        ]
+        told = {
+            kind: separability(features, shown.rows, section.num_neighbours, shares)
+            for kind, features in shown.features.items()
+        }
+        measured[name] = count_images(shown.rows) | told | {"tsne": tsne}
+    write_csv(out / "tsne.csv", COLUMNS, table)
+    content = {"profile": params.profile, "num_neighbours": section.num_neighbours, "maps": measured}
+    write_json(out / "separability.json", content)

@@ -40,11 +40,18 @@ def perceptual_distance(network: nn.Module, found: Tensor, true: Tensor) -> Tens
     return distance.flatten()
 
 
-def photograph_features(network: Any, images: Tensor) -> Tensor:
-    """Means (B, D) of the last map of LPIPS's backbone: features of photographs, of grey images as above."""
-    maps = network.net(network.scaling_layer(_coloured(images)))
-    last: Tensor = maps[-1]
-    return last.mean((2, 3))
+class PhotographFeatures(nn.Module):
+    """Features of photographs: means of the last map of LPIPS's backbone."""
+
+    def __init__(self, lpips: Any) -> None:
+        super().__init__()
+        self.scaling_layer, self.net = lpips.scaling_layer, lpips.net
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Features (B, D) of grey images `x` (B, 1, H, W) in [0, 1]."""
+        maps = self.net(self.scaling_layer(_coloured(x)))
+        last: Tensor = maps[-1]
+        return last.mean((2, 3))
 
 
 def _coloured(images: Tensor) -> Tensor:

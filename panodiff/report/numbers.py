@@ -32,13 +32,24 @@ _REAL = "real instead of synthetic"
 MEASURES = (
     Measure(
         title="Fréchet distance, high resolution",
-        meaning="How far the synthetic set as a whole lies from the real test set, in the encoder's features.",
+        meaning="How far the synthetic set as a whole lies from the real test set, in the encoder's features. Where "
+        "brackets stand, for sets as large as you like; else for these sizes only.",
         better="lower",
         ours=_SETS.format("high", "fd_encoder"),
         beside=_MATCHED.format("high", "fd_encoder"),
         beside_what=_REAL,
+        published="—",
+        published_what="",
+    ),
+    Measure(
+        title="FID, high resolution",
+        meaning="The same in the features of Inception, a network for photographs, as papers have it.",
+        better="lower",
+        ours=_SETS.format("high", "fid_inception"),
+        beside=_MATCHED.format("high", "fid_inception"),
+        beside_what=_REAL,
         published="40.69",
-        published_what="FID; real halves 5.7; StyleGAN3 19.4",
+        published_what="real halves 5.7; StyleGAN3 19.4",
     ),
     Measure(
         title="Fréchet distance, low resolution",
@@ -92,15 +103,36 @@ MEASURES = (
         published_what="Inception features; StyleGAN3 0.255",
     ),
     Measure(
-        title="Close to a training image",
-        meaning="Share of synthetic images nearer to a training image than 95 % of real ones are to each other. "
-        "Much above the share beside it: copies of patients, to be looked at below.",
-        better="like real",
-        ours="nearest_train.share_below_real_p05.synthetic",
-        beside="nearest_train.share_below_real_p05.test",
+        title="Copies of training images",
+        meaning="Share of synthetic images that repeat a patient of the training split, also shifted, mirrored, noisy "
+        "or blended; beside it, real images that would be called so.",
+        better="lower",
+        ours="copies.synthetic",
+        beside="copies.test",
         beside_what="real test images",
         published="—",
         published_what="",
+    ),
+    Measure(
+        title="Alike among themselves (MS-SSIM)",
+        meaning="Mean similarity of pairs of synthetic images. Above that of real ones: the model repeats itself.",
+        better="like real",
+        ours="diversity.synthetic.ms_ssim",
+        beside="diversity.test.ms_ssim",
+        beside_what="real test images",
+        published="—",
+        published_what="",
+    ),
+    Measure(
+        title="Told from real ones (AUC)",
+        meaning="How well a linear classifier of the encoder's features tells synthetic from real images that it has "
+        "not seen. 0.5: not at all.",
+        better="lower",
+        ours="detectability.encoder.auc",
+        beside="detectability.artefacts.auc",
+        beside_what="by power spectrum and histogram alone",
+        published="97.6 %",
+        published_what="accuracy of a vision transformer; StyleGAN3 77.9 %",
     ),
     Measure(
         title="PSNR of super-resolution, dB",
@@ -135,21 +167,23 @@ MEASURES = (
 )
 
 SUMMARY = {  # name in metrics/summary.json: where it stands in metrics/evaluation.json
-    "num_synthetic": "counts.synthetic",
-    "fd_encoder": _SETS.format("high", "fd_encoder"),
-    "fd_encoder_real": _MATCHED.format("high", "fd_encoder"),
-    "fd_encoder_low": _SETS.format("low", "fd_encoder"),
-    "fd_encoder_restored": "restored_vs_real.fd_encoder.superres",
-    "kid_encoder": _SETS.format("high", "kid_encoder"),
-    "precision_encoder": _SETS.format("high", "precision_encoder"),
-    "recall_encoder": _SETS.format("high", "recall_encoder"),
-    "share_close_to_train": "nearest_train.share_below_real_p05.synthetic",
+    "fd_encoder": _SETS.format("high", "fd_encoder.value"),
+    "fd_encoder_real": _MATCHED.format("high", "fd_encoder.value"),
+    "fd_encoder_low": _SETS.format("low", "fd_encoder.value"),
+    "kid_encoder": _SETS.format("high", "kid_encoder.value"),
+    "precision_encoder": _SETS.format("high", "precision_encoder.value"),
+    "recall_encoder": _SETS.format("high", "recall_encoder.value"),
+    "copies": "copies.synthetic.share",
+    "auc_encoder": "detectability.encoder.auc.value",
     "psnr_db": "restoration.psnr.superres.mean",
-    "psnr_bicubic_db": "restoration.psnr.bicubic.mean",
     "ssim": "restoration.ssim.superres.mean",
+    # where the profile asks for them
     "lpips": "restoration.lpips.superres.mean",
+    "fid_inception": _SETS.format("high", "fid_inception.value"),
+    "fid_inception_real": _MATCHED.format("high", "fid_inception.value"),
 }
 
+SETS = ("synthetic", "train", "test")
 PAIRS = {  # pair of metrics/evaluation.json: how the page calls it
     "synthetic_vs_test": "synthetic against test",
     "real_matched_vs_test": "as many train images against test",
@@ -158,7 +192,7 @@ PAIRS = {  # pair of metrics/evaluation.json: how the page calls it
     "train_vs_test": "train against test",
     "train_parts": "train, one part against another",
 }
-_PAIR_METRICS = ("fd_encoder", "kid_encoder", "precision_encoder", "recall_encoder")
+_METRICS = ("kid", "precision", "recall", "density", "coverage")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,26 +220,56 @@ def summarize(evaluation: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def pair_rows(evaluation: Mapping[str, Any]) -> list[list[str | Absent]]:
-    """The whole table of set metrics: resolution, pair, sizes, then each metric."""
+def backbones(evaluation: Mapping[str, Any]) -> list[str]:
+    """The networks in whose features sets were compared, the encoder first."""
+    metrics = evaluation["sets"]["high"]["synthetic_vs_test"]
+    return [name.removeprefix("kid_") for name in metrics if name.startswith("kid_")]
+
+
+def pair_rows(evaluation: Mapping[str, Any], backbone: str) -> list[list[str | Absent]]:
+    """The whole table of set metrics in one network's features: resolution, pair, sizes, then each metric."""
     rows: list[list[str | Absent]] = []
     for resolution, pairs in evaluation["sets"].items():
         for name in pairs:
             where = f"sets.{resolution}.{name}"
             sizes = f"{pairs[name]['num_fake']} / {pairs[name]['num_real']}"
-            values = [_shown(evaluation, f"{where}.{metric}") for metric in _PAIR_METRICS]
+            metrics = [_distance(backbone), *(f"{metric}_{backbone}" for metric in _METRICS)]
+            values = [_shown(evaluation, f"{where}.{metric}") for metric in metrics]
             rows.append([resolution, PAIRS.get(name, name), sizes, *values])
     return rows
 
 
+def draw_rows(evaluation: Mapping[str, Any]) -> list[list[str]]:
+    """Fréchet distance to the test split of each quarter of the synthetic images: resolution, features, values."""
+    return [
+        [resolution, backbone, *(number(value) for value in found[_distance(backbone)])]
+        for resolution, found in evaluation["draws"].items()
+        for backbone in backbones(evaluation)
+        if found
+    ]
+
+
+def score_rows(evaluation: Mapping[str, Any]) -> list[list[str | Absent]]:
+    """Inception Scores: resolution, then synthetic, train and test images; none without Inception."""
+    return [
+        [resolution, *(_shown(evaluation, f"inception_score.{resolution}.{name}") for name in SETS)]
+        for resolution in evaluation.get("inception_score", {})
+    ]
+
+
+def _distance(backbone: str) -> str:
+    return f"{'fid' if backbone == 'inception' else 'fd'}_{backbone}"
+
+
 def _shown(evaluation: Mapping[str, Any], path: str) -> str | Absent:
-    """The number at `path`, with its interval if it has one."""
+    """The number at `path`, with its interval if it has one: a distance then without its bias."""
     value = _value(evaluation, path)
     if isinstance(value, Absent):
         return value
-    if isinstance(value, dict):
-        return f"{number(value['mean'])} [{number(value['low'])}, {number(value['high'])}]"
-    return number(value)
+    if not isinstance(value, dict):
+        return number(value)
+    middle = number(next(value[name] for name in ("unbiased", "value", "mean", "share") if name in value))
+    return f"{middle} [{number(value['low'])}, {number(value['high'])}]" if "low" in value else middle
 
 
 def _value(evaluation: Mapping[str, Any], path: str) -> Any:
@@ -231,3 +295,9 @@ def number(value: float) -> str:
     else:
         text = f"{size:.3g}" if size < 10 else f"{size:.2f}" if size < 100 else f"{size:.1f}"
     return f"{'−' if value < 0 else ''}{text.replace('-', '−')}"
+
+
+def percent(share: float) -> str:
+    """A share of 1 in percent, with a decimal below 10 where it is not zero."""
+    text = f"{100 * share:.0f}" if share >= 0.1 else f"{100 * share:.1f}".removesuffix(".0")
+    return f"{text}\N{NO-BREAK SPACE}%"

@@ -1,6 +1,5 @@
 """The page itself: gathers what the stages left, and renders it as one file that needs nothing beside it."""
 
-import base64
 import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -17,7 +16,7 @@ from panodiff.manifest import read_manifest
 from panodiff.params import Params
 from panodiff.pipeline import load_pipeline
 from panodiff.record import describe_environment
-from panodiff.report import charts, graph, numbers, pictures, restored, sheets, tables
+from panodiff.report import charts, graph, looks, numbers, pictures, restored, sheets, sources, tables
 from panodiff.report.numbers import Absent
 from panodiff.sources.catalogue import read_catalogue
 
@@ -44,6 +43,7 @@ def make_report(
         "head": _head(params),
         "results": _results(evaluation, params),
         "images": _images(params, find),
+        "looks": _looks(evaluation, find),
         "superres": _superres(evaluation, params, find),
         "data": _data(params, find),
         "training": _training(find),
@@ -88,7 +88,9 @@ def _head(params: Params) -> dict[str, Any]:
 def _results(evaluation: Mapping[str, Any], params: Params) -> dict[str, Any]:
     return {
         "rows": numbers.headline_rows(evaluation),
-        "pairs": numbers.pair_rows(evaluation),
+        "backbones": {name: numbers.pair_rows(evaluation, name) for name in numbers.backbones(evaluation)},
+        "draws": numbers.draw_rows(evaluation),
+        "scores": numbers.score_rows(evaluation),
         "counts": evaluation["counts"],
         "num_neighbours": params.evaluate.num_neighbours,
     }
@@ -104,7 +106,23 @@ def _images(params: Params, find: Find) -> dict[str, Any]:
         "factor": factor,
         "real": pictures.real_grid(corpus, min(pictures.NUM_REAL, params.report.num_samples))[0],
         "pairs": pictures.low_high_pairs(synthetic, params.report.num_pairs),
-        "nearest": pictures.nearest_pairs(find("metrics/evaluation") / "synthetic.csv", corpus, high),
+    }
+
+
+def _looks(evaluation: Mapping[str, Any], find: Find) -> dict[str, Any]:
+    corpus, tables_of = read_manifest(find("data/manifest") / "corpus.csv"), find("metrics/evaluation")
+    high = find("data/synthetic") / "high"
+    published = [high / f"{name}.png" for name in pd.read_csv(tables_of / "published.csv")["id"]]
+    return {
+        "copies": evaluation["copies"],
+        "copies_rows": looks.copies_rows(evaluation),
+        "closest": looks.closest_pairs(tables_of / "copies.csv", corpus, high),
+        "rows": looks.looks_rows(evaluation),
+        "outside_any": {
+            name: numbers.percent(share) for name, share in evaluation["plausibility"]["outside_any"].items()
+        },
+        "detected": looks.detection_rows(evaluation),
+        "where": looks.where_picture(tables_of / "where.csv", published),
     }
 
 
@@ -123,8 +141,6 @@ def _data(params: Params, find: Find) -> dict[str, Any]:
     account = json.loads(find("metrics/data.json").read_text(encoding="utf-8"))
     looks = find("metrics/corpus")
     catalogue = read_catalogue()
-    folder = find("metrics/sources")
-    tsne = base64.b64encode((folder / "tsne.png").read_bytes()).decode()
     return {
         "statuses": tables.STATUSES,
         "splits": tables.SPLITS,
@@ -136,11 +152,10 @@ def _data(params: Params, find: Find) -> dict[str, Any]:
         "flags": account["flags"],
         "reasons": tables.reasons(corpus),
         "terms": {source: catalogue.get(source) for source in params.sources} if params.profile == "paper" else {},
-        "separability": json.loads((folder / "separability.json").read_text(encoding="utf-8")),
         "charts": sheets.draw_corpus(looks),
         "sheets": sheets.contact_sheets(find(f"data/harmonized/{params.profile}"), params.sources),
         "duplicates": sheets.sheet(looks / "duplicates.jpg", "Groups of radiographs that repeat each other", ""),
-        "tsne": f"data:image/png;base64,{tsne}",
+        "sources": sources.show_sources(find("metrics/sources")),
     }
 
 

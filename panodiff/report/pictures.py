@@ -1,21 +1,19 @@
 """Pictures inside the page: which images are shown, cut and encoded so that the one file stays small."""
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from panodiff.images import Grey, read_grey, tile
 from panodiff.manifest import kept
-from panodiff.report.numbers import Absent, number
 
 NUM_REAL = 8  # real radiographs shown under the synthetic ones
-NUM_NEAREST = 4  # synthetic images shown beside their nearest training image
 NUM_SUPERRES_MILESTONES = 5  # of a training, shown in pictures
 LOSSLESS_PIXELS = 1 << 17  # larger pictures are WebP of quality 90, the others PNG
 _GRID_PIXELS = 18_000_000  # of all pictures of one grid together; more are shown smaller
@@ -56,6 +54,14 @@ def picture(image: Grey, alt: str, label: str = "") -> Picture:
     """`image` for the template."""
     height, width = image.shape
     return Picture(src=data_uri(image), alt=alt, label=label, width=width, height=height)
+
+
+def coloured(image: NDArray[np.uint8], alt: str) -> Picture:
+    """A picture in colour, (H, W, 3) as blue, green, red."""
+    height, width, _ = image.shape
+    _, encoded = cv2.imencode(".webp", image, [cv2.IMWRITE_WEBP_QUALITY, 90])
+    src = f"data:image/webp;base64,{base64.b64encode(encoded.tobytes()).decode()}"
+    return Picture(src=src, alt=alt, label="", width=width, height=height)
 
 
 def reduced(image: Grey, factor: int) -> Grey:
@@ -114,25 +120,6 @@ def low_high_pairs(synthetic: Path, count: int) -> list[tuple[Picture, Picture]]
             )
         )
     return pairs
-
-
-def nearest_pairs(table: Path, corpus: pd.DataFrame, synthetic_high: Path) -> list[tuple[Picture, Picture]] | Absent:
-    """The synthetic images that come closest to a training image, each beside that image."""
-    if not table.is_file():
-        return Absent(f"{table} is missing")
-    rows = pd.read_csv(table).nsmallest(NUM_NEAREST, "nearest_train_distance").to_dict("records")
-    real_paths = {str(row["id"]): Path(row["high_path"]) for row in kept(corpus, "train").to_dict("records")}
-    return [_nearest_pair(row, synthetic_high, real_paths[row["nearest_train_id"]]) for row in rows]
-
-
-def _nearest_pair(row: Mapping[Any, Any], synthetic_high: Path, real_path: Path) -> tuple[Picture, Picture]:
-    name, nearest = row["id"], row["nearest_train_id"]
-    distance, share = number(row["nearest_train_distance"]), 100 * row["rank_among_real"]
-    closer = f"{name}, distance {distance}; {share:.0f} % of training images have as near a neighbour"
-    return (
-        picture(read_grey(synthetic_high / f"{name}.png"), f"Synthetic image {name}", closer),
-        picture(read_grey(real_path), f"Training image {nearest}, nearest to {name}", str(nearest)),
-    )
 
 
 def diffusion_progress(folder: Path) -> Sheet:

@@ -56,24 +56,25 @@ def draw_real(corpus: pd.DataFrame, wanted: int, seed: int) -> list[Case]:
     return cases
 
 
-def draw_synthetic(folder: Path, wanted: int, seed: int) -> list[Case]:
-    """`wanted` of the images of `folder`/rows.csv, or all if there are fewer."""
-    ids = [str(name) for name in pd.read_csv(folder / "rows.csv")["id"]]
+def draw_synthetic(folder: Path, published: Path, wanted: int, seed: int) -> list[Case]:
+    """`wanted` of the images in `folder` whose ids stand in the table `published`, or all if there are fewer."""
+    ids = [str(name) for name in pd.read_csv(published)["id"]]
     chosen = numpy_generator(seed, "study/synthetic").choice(len(ids), size=min(wanted, len(ids)), replace=False)
     return [Case(label="synthetic", id=ids[index], path=folder / f"{ids[index]}.png") for index in chosen]
 
 
-def draw_study(params: Params, *, corpus: pd.DataFrame, synthetic: Path, out: Path) -> None:
+def draw_study(params: Params, *, corpus: pd.DataFrame, synthetic: Path, published: Path, out: Path) -> None:
     """Write `out`/cases/*.png, cases.csv (no labels), key.csv (case, label, id) and study.json.
 
-    Where a set holds fewer images than asked for, all of it is taken, and study.json says so.
+    Synthetic cases come from the images that the evaluation left to be published: a copy of a patient is a real case
+    under a wrong label. Where a set holds fewer images than asked for, all of it is taken, and study.json says so.
 
     Raises:
         ValueError: The images drawn differ in size.
     """
     section, seed = params.study, params.seed
     real = draw_real(corpus, section.num_real, seed)
-    fake = draw_synthetic(synthetic, section.num_synthetic, seed)
+    fake = draw_synthetic(synthetic, published, section.num_synthetic, seed)
     drawn = real + fake
     order = numpy_generator(seed, "study/order").permutation(len(drawn))
     names = [f"case-{derived_seed(seed, 'study/name', index):016x}" for index in range(len(drawn))]

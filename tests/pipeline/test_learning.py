@@ -9,7 +9,7 @@ from panodiff.checkpoint import read_config
 from panodiff.diffusion.denoising import build_unet
 from panodiff.diffusion.sampler import draw_images, image_generators
 from panodiff.diffusion.schedule import make_scheduler
-from panodiff.evaluation.sets import frechet_distance
+from panodiff.evaluation.sets.moments import frechet_distance
 from panodiff.features.encoder import load_encoder
 from panodiff.images import from_signed, read_grey, to_unit
 from panodiff.manifest import read_manifest, split_paths

@@ -28,7 +28,6 @@ TINY: dict[str, Any] = {  # laid over profiles.smoke: everything is there, littl
     "superres": {"training": {"num_steps": 60, "warmup_steps": 5, "log_every": 5}},
     "sample": {"num_images": 12, "num_inference_steps": 5, "batch_size": 4, "shard_size": 4},
     "upscale": {"batch_size": 2, "shard_size": 4},
-    "evaluate": {"kid_subsets": 5, "kid_subset_size": 8},
     "study": {"num_real": 4, "num_synthetic": 4},
     "report": {"num_samples": 4, "num_pairs": 1},
 }

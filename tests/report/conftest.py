@@ -17,14 +17,14 @@ from panodiff.corpus.duplicates import COPIES
 from panodiff.corpus.look import write_look
 from panodiff.corpus.split import account
 from panodiff.diffusion.train import train_diffusion
-from panodiff.evaluation.evaluate import Models, evaluate
-from panodiff.features.analysis import write_analysis
+from panodiff.evaluation.evaluate import Models, Run, evaluate
+from panodiff.features.analysis import draw_images, draw_synthetic, make_maps, write_analysis
 from panodiff.features.contrastive import train_encoder
-from panodiff.features.embed import embed
 from panodiff.files import write_csv, write_json
 from panodiff.harmonize.contact import write_contact_sheet
 from panodiff.images import area_average, read_grey, write_grey
-from panodiff.manifest import kept, read_manifest, write_manifest
+from panodiff.manifest import read_manifest, write_manifest
+from panodiff.params import Params
 from panodiff.params_file import load_params, read_tracked
 from panodiff.pipeline import load_pipeline
 from panodiff.record import describe_environment
@@ -35,7 +35,7 @@ from panodiff.superres.train import train_superres
 
 SPLITS = {"train": 14, "val": 4, "test": 8}
 NUM_SYNTHETIC = 9
-CHANGES = {"sources": ["adld", "tufts"], "report": {"num_samples": 5, "num_pairs": 2}, "evaluate": {"kid_subsets": 5}}
+CHANGES = {"sources": ["adld", "tufts"], "report": {"num_samples": 5, "num_pairs": 2}}
 
 
 @pytest.fixture(scope="session")
@@ -87,29 +87,30 @@ def fill() -> None:
     corpus = write_corpus()
     write_json(Path("metrics/data.json"), account(corpus, params))
     train_all()
-    features = embed(
-        [Path(path) for path in kept(corpus, "train")["high_path"]],
-        small_encoder(),
-        batch_size=8,
-        device=torch.device("cpu"),
-    )
-    write_analysis(features, kept(corpus, "train"), params, Path("metrics/sources"))
     write_synthetic(params.harmonize.scale)
-    evaluate(
-        params,
-        Models(
-            encoder=small_encoder(),
-            upscale=load_superres(Path("data/models/superres"), torch.device("cpu")),
-            lpips=None,
-            device=torch.device("cpu"),
-        ),
-        corpus=corpus,
-        synthetic=Path("data/synthetic"),
-        tables=Path("metrics/evaluation"),
-        summary=Path("metrics/evaluation.json"),
-        check_stop=lambda: None,
+    write_sources(corpus, params)
+    cpu = torch.device("cpu")
+    models = Models(
+        backbones={"encoder": small_encoder()},
+        upscale=load_superres(Path("data/models/superres"), cpu),
+        lpips=None,
+        device=cpu,
     )
+    run = Run(params=params, models=models, corpus=corpus, tables=Path("metrics/evaluation"), check_stop=lambda: None)
+    evaluate(run, Path("data/synthetic"), Path("metrics/evaluation.json"))
     write_records()
+
+
+def write_sources(corpus: pd.DataFrame, params: Params) -> None:
+    """Maps of the sources; the harmonized images stand in for the files as they were found."""
+    raw = Path("data/raw/smoke")
+    real = draw_images(corpus, 500, params.seed)
+    for row in real.itertuples():
+        write_grey(raw / row.source / row.path, read_grey(Path(row.high_path)))
+    drawn = draw_synthetic(Path("data/synthetic/high"), 500, params.seed)
+    cpu = torch.device("cpu")
+    maps = make_maps(real, drawn, small_encoder(), raw=raw, sources=params.source, device=cpu)
+    write_analysis(maps, corpus, params, Path("metrics/sources"))
 
 
 def write_corpus() -> pd.DataFrame:

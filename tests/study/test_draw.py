@@ -34,7 +34,7 @@ def data(tmp_path):
     for name in ids:
         pixels = generator.integers(0, 256, (16, 32), np.uint8)
         write_grey(tmp_path / "synthetic" / f"{name}.png", pixels, {"Title": "Synthetic panoramic radiograph"})
-    pd.DataFrame({"id": ids}).to_csv(tmp_path / "synthetic" / "rows.csv", index=False)
+    pd.DataFrame({"id": ids}).to_csv(tmp_path / "published.csv", index=False)
     return pd.DataFrame(rows), tmp_path / "synthetic"
 
 
@@ -45,7 +45,7 @@ def asking_for(num_real: int, num_synthetic: int, seed: int = 1) -> Params:
 
 
 def draw(data, params: Params, out: Path) -> pd.DataFrame:
-    draw_study(params, corpus=data[0], synthetic=data[1], out=out)
+    draw_study(params, corpus=data[0], synthetic=data[1], published=data[1].parent / "published.csv", out=out)
     return pd.read_csv(out / "key.csv")
 
 
@@ -133,6 +133,13 @@ def test_a_set_that_is_too_small_is_taken_whole_and_the_summary_says_so(data, tm
     assert found["num_real"] == {"asked": 100, "drawn": 17} and found["num_synthetic"] == {"asked": 10, "drawn": 10}
     assert found["num_cases"] == len(key) == 27 and found["size"] == [16, 32]
     assert found["time_limit_s"] == load_params().study.time_limit_s and found["profile"] == load_params().profile
+
+
+def test_an_image_that_may_not_be_published_is_no_case(data, tmp_path):
+    table = data[1].parent / "published.csv"
+    pd.read_csv(table).query("id != 'synthetic-000003'").to_csv(table, index=False)
+    key = draw(data, asking_for(2, 100), tmp_path / "study")
+    assert len(key) == 16 and "synthetic-000003" not in set(key["id"])
 
 
 def test_images_of_two_sizes_are_refused(data, tmp_path):

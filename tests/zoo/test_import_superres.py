@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from panodiff.checkpoint import model_sha256, read_config, save_model
 from panodiff.cli import main
 from panodiff.diffusion.unet import UNet
-from panodiff.evaluation.restoration import restore_all
+from panodiff.evaluation.superres.restoration import restore_all
 from panodiff.files import hash_file
 from panodiff.images import read_grey, read_text_chunks, write_grey
 from panodiff.model_card import TrainingImages

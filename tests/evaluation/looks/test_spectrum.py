@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.ndimage import gaussian_filter
 
-from panodiff.evaluation.spectrum import NUM_FREQUENCIES, radial_power, ring_frequencies
+from panodiff.evaluation.looks.spectrum import NUM_FREQUENCIES, radial_power, ring_frequencies
 
 
 def noise(count: int, height: int, width: int) -> torch.Tensor:

@@ -3,8 +3,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from panodiff.evaluation.restoration import mean_interval, restore_all, summarize
-from panodiff.evaluation.spectrum import radial_power
+from panodiff.evaluation.looks.spectrum import radial_power
+from panodiff.evaluation.superres.restoration import mean_interval, restore_all, summarize
 from panodiff.images import area_average, read_grey, to_unit, write_grey
 from panodiff.superres.metrics import MAX_PSNR_DB
 
@@ -34,7 +34,9 @@ def restore(paths, upscale):
 
 def test_a_network_that_only_interpolates_ties_with_bicubic(paths):
     columns = restore(paths, lambda low: F.interpolate(low, scale_factor=4, mode="bicubic"))
-    assert list(columns) == ["psnr_superres", "ssim_superres", "psnr_bicubic", "ssim_bicubic"]
+    assert list(columns) == [
+        f"{metric}_{way}" for way in ("superres", "bicubic") for metric in ("psnr", "ssim", "ms_ssim")
+    ]
     assert all(len(values) == 6 for values in columns.values())
     np.testing.assert_array_equal(columns["psnr_superres"], columns["psnr_bicubic"])
     assert summarize(columns, seed=1)["ssim"]["superres_minus_bicubic"] == {"mean": 0, "low": 0, "high": 0}

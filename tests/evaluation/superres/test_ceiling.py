@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from panodiff.evaluation.ceiling import restored_distances
-from panodiff.evaluation.sets import frechet_distance
+from panodiff.evaluation.sets.moments import frechet_distance
+from panodiff.evaluation.superres.ceiling import restored_distances
 
 
 def test_worse_restoration_lies_further_and_perfect_restoration_at_the_floor():

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from scipy.stats import bootstrap
 from torch import Tensor, nn
 
-from panodiff.evaluation.spectrum import radial_power
+from panodiff.evaluation.looks.spectrum import radial_power
 from panodiff.features.embed import Features
 from panodiff.images import read_grey, to_unit
 from panodiff.progress import Progress
 from panodiff.randomness import numpy_generator
-from panodiff.superres.metrics import as_published, measure
+from panodiff.superres.metrics import as_published, measure, multiscale_ssim
 from panodiff.superres.model import bicubic
 
 Upscaler = Callable[[Tensor], Tensor]  # (B, 1, h, w) in [0, 1] → (B, 1, H, W) in [0, 1]
@@ -68,7 +68,8 @@ def restore_all(
         _check_size(enlarged["superres"], true)
         restored = {method: as_published(images) for method, images in enlarged.items()}
         for method, images in restored.items():
-            for metric, values in measure(images, true, lpips).items():
+            found = measure(images, true, lpips) | {"ms_ssim": multiscale_ssim(images, true)}
+            for metric, values in found.items():
                 metrics.setdefault(f"{metric}_{method}", []).append(values)
         for method, images in (restored | {"real": true}).items():
             spectra.setdefault(method, []).append(radial_power(images).sum(0, keepdim=True))

@@ -1,0 +1,1 @@
+"""Whether a synthetic radiograph repeats a patient of the training split."""
