@@ -5,10 +5,11 @@
     python benchmarks/evaluation.py --weights weights-inception-2015-12-05-6726825d.pth             # the real ones
 
 Time: two sets of PNGs of 128×256 on disk. torchmetrics decodes them and runs Inception anew for each of its metrics,
-with the published settings (`normalize=True`; KID of 100 subsets, of half a set here; IS in 10 splits). This project
-embeds each set once, from an empty cache, and takes FID with its interval where there are images enough, KID with its
-interval from all pairs, IS, precision, recall, density and coverage with intervals. Both have the same weights, random
-ones unless a file is given: they cost the same. Each in a process of its own, in turn, best of --rounds.
+with the published settings (8 bits at native size; KID of 100 subsets, of half a set here; IS in 10 splits). This
+project embeds each set once, from an empty cache, and takes FID with its interval where there are images enough, KID
+with its interval from all pairs, IS, precision, recall, density and coverage with intervals. Both have the same
+weights, random ones unless a file is given: they cost the same. Each in a process of its own, in turn, best of
+--rounds.
 
 The floor of the time is Inception itself: its operations at the rate of a product of matrices on this machine.
 
@@ -19,6 +20,7 @@ memory that the process gains, files that are mapped not counted.
 import argparse
 import threading
 import time
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -28,7 +30,7 @@ import torch
 from parts.measuring import in_own_process, machine, matrix_rates
 from torch.utils.flop_counter import FlopCounterMode
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
-from torchmetrics.image.fid import FrechetInceptionDistance
+from torchmetrics.image.fid import FrechetInceptionDistance, NoTrainInceptionV3
 from torchmetrics.image.inception import InceptionScore
 from torchmetrics.image.kid import KernelInceptionDistance
 
@@ -37,7 +39,7 @@ from panodiff.evaluation.sets.inception import inception_score
 from panodiff.features.backbones import Inception, features_and_logits
 from panodiff.features.embed import embed
 from panodiff.files import write_json
-from panodiff.images import read_grey, to_unit, write_grey
+from panodiff.images import read_grey, write_grey
 from panodiff.randomness import seeded_init
 
 ROOT = Path(__file__).parents[1]
@@ -125,11 +127,12 @@ def by_torchmetrics(folder: Path, weights: Path, cache: Path) -> tuple[float, di
     fakes, reals = paths_of(folder, "fake"), paths_of(folder, "real")
     file = str(weights)
     started = time.perf_counter()
-    fid = FrechetInceptionDistance(normalize=True, feature_extractor_weights_path=file)
-    kid = KernelInceptionDistance(
-        subsets=100, subset_size=len(fakes) // 2, normalize=True, feature_extractor_weights_path=file
+    fid = FrechetInceptionDistance(feature_extractor_weights_path=file)
+    features, logits = (
+        NoTrainInceptionV3("inception-v3-compat", [layer], file) for layer in ("2048", "logits_unbiased")
     )
-    score = InceptionScore(normalize=True, feature_extractor_weights_path=file)
+    kid = KernelInceptionDistance(features, subsets=100, subset_size=len(fakes) // 2)
+    score = InceptionScore(logits)
     with torch.inference_mode():
         for metric in (fid, kid):
             for paths, real in ((fakes, False), (reals, True)):
@@ -141,12 +144,11 @@ def by_torchmetrics(folder: Path, weights: Path, cache: Path) -> tuple[float, di
     return time.perf_counter() - started, found
 
 
-def batches(paths: list[Path]) -> list[torch.Tensor]:
-    """(B, 3, H, W) in [0, 1]."""
-    return [
-        to_unit(np.stack([read_grey(path) for path in paths[start : start + BATCH]])).expand(-1, 3, -1, -1)
-        for start in range(0, len(paths), BATCH)
-    ]
+def batches(paths: list[Path]) -> Iterator[torch.Tensor]:
+    """(B, 3, H, W), 8 bits: what `normalize=True` makes of images in [0, 1]."""
+    for start in range(0, len(paths), BATCH):
+        images = np.stack([read_grey(path) for path in paths[start : start + BATCH]])
+        yield torch.from_numpy(images)[:, None].expand(-1, 3, -1, -1)
 
 
 def by_panodiff(folder: Path, weights: Path, cache: Path) -> tuple[float, dict[str, float]]:

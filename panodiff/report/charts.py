@@ -89,6 +89,16 @@ PLANS = (
         caption="Share of views whose most similar view is their own partner. 1: all.",
     ),
     Plan(
+        folder="metrics/encoder",
+        title="Encoder: directions in use",
+        curves=(
+            Curve(file="milestones.csv", column="val_rank", label="high resolution"),
+            Curve(file="milestones.csv", column="val_rank_low", label="a quarter of it"),
+        ),
+        caption="Effective rank of the features of held-out radiographs. Near 1 they would have collapsed, and every "
+        "number that rests on them would say nothing.",
+    ),
+    Plan(
         folder="metrics/diffusion",
         title="Diffusion: loss",
         curves=(

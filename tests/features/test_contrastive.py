@@ -11,10 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small import SmallStage, objective_of, pictures, small_params
 
-from panodiff.features.contrastive import Contrast, nt_xent, train_encoder, view, view_size
-from panodiff.features.encoder import load_encoder
+from panodiff.features.contrastive import Contrast, effective_rank, nt_xent, train_encoder, view, view_size
+from panodiff.features.encoder import Encoder, load_encoder
 from panodiff.images import to_unit
-from panodiff.randomness import torch_generator
+from panodiff.randomness import seeded_init, torch_generator
+from panodiff.sources.phantom import draw_phantom
+from panodiff.sources.phantom.devices import DEVICES
 
 
 def unit_vectors(count: int, dim: int, seed: int = 0) -> torch.Tensor:
@@ -44,6 +46,15 @@ def test_equal_views_of_orthogonal_images_are_all_found_and_the_loss_has_a_close
     loss, found = nt_xent(torch.cat([eye, eye]), 0.5)
     assert found == 1
     assert loss.item() == pytest.approx(-2 + math.log(math.exp(2) + 6))
+
+
+def test_the_rank_counts_the_directions_in_which_features_differ():
+    generator = torch.Generator().manual_seed(0)
+    directions = torch.linalg.qr(torch.randn(12, 12, generator=generator))[0]
+    signs = torch.tensor([[1.0 if number >> bit & 1 else -1.0 for bit in range(3)] for number in range(8)])
+    assert effective_rank(3 + signs @ directions[:3]) == pytest.approx(3, rel=1e-4)  # equally strong, uncorrelated
+    assert effective_rank(3 + signs[:, :1] * directions[:1]) == pytest.approx(1)  # all on a line
+    assert effective_rank(torch.ones(8, 12)) == pytest.approx(1)  # all in a point
 
 
 def test_views_that_belong_to_others_are_not_found():
@@ -101,7 +112,29 @@ def test_the_stage_leaves_an_encoder_that_tells_images_apart_better_than_at_firs
     encoder = load_encoder(tmp_path / "m", torch.device("cpu"))
     assert encoder(to_unit(images)).shape == (16, 32)
     lines = (tmp_path / "metrics" / "milestones.csv").read_text().splitlines()
-    assert lines[0] == "step,val_loss,val_found"
-    (_, first, _), (_, last, _) = (map(float, line.split(",")) for line in (lines[1], lines[-1]))
+    assert lines[0] == "step,val_loss,val_found,val_rank,val_rank_low"
+    (_, first, *_), (_, last, _, *ranks) = (map(float, line.split(",")) for line in (lines[1], lines[-1]))
     assert last < 0.7 * first
+    assert min(ranks) > 2
     assert (tmp_path / "metrics" / "history.csv").read_text().startswith("step,loss,found,learning_rate\n20,")
+
+
+def test_a_trained_encoder_finds_the_originals_of_changed_phantoms_where_random_weights_do_not(tmp_path: Path):
+    devices = list(DEVICES.values())
+    images = np.stack([draw_phantom(1, number, 64, 128, devices[number % 5])[0] for number in range(70)])
+    training = {"num_steps": 120, "batch_size": 24, "learning_rate": 0.003, "log_every": 20}
+    params = small_params(tmp_path, {"encoder": {"training": training, "widths": [16, 32, 64], "crop": [0.7, 1.0]}})
+    stage = SmallStage(params=params, scratch=tmp_path / "scratch")
+    train_encoder(stage, images=images[:40], held_out=images[:8], model=tmp_path / "m", metrics=tmp_path / "metrics")  # type: ignore[arg-type]
+    with seeded_init(1, "test"):
+        untrained = Encoder(params.encoder.widths).eval()
+    held_out = to_unit(images[40:])
+    noise = torch.randn(held_out.shape, generator=torch_generator(1, "test"))
+    copies = (held_out.roll((2, 4), (2, 3)) ** 1.3 + 0.02 * noise).clamp(0, 1)
+
+    @torch.inference_mode()
+    def share_found(encoder: Encoder) -> float:
+        ours, theirs = (F.normalize(encoder(x) - encoder(held_out).mean(0)) for x in (copies, held_out))
+        return ((ours @ theirs.T).argmax(1) == torch.arange(30)).double().mean().item()
+
+    assert share_found(load_encoder(tmp_path / "m", torch.device("cpu"))) > share_found(untrained) + 0.2

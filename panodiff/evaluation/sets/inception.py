@@ -30,8 +30,9 @@ def inception_score(logits: FeatureRows, seed: int) -> Estimate:
         raise ValueError(f"the Inception Score needs at least {2 * NUM_SPLITS} images, got {len(logits)}")
     order = numpy_generator(seed, "evaluate/inception_score").permutation(len(logits))
     scores = np.array([split_score(logits[rows]) for rows in np.array_split(order, NUM_SPLITS)])
-    half = float(t.ppf((1 + _CONFIDENCE) / 2, NUM_SPLITS - 1)) * scores.std(ddof=1) / NUM_SPLITS**0.5
-    return {"value": scores.mean(), "low": scores.mean() - half, "high": scores.mean() + half}
+    value = float(scores.mean())
+    half = float(t.ppf((1 + _CONFIDENCE) / 2, NUM_SPLITS - 1) * scores.std(ddof=1)) / NUM_SPLITS**0.5
+    return {"value": value, "low": value - half, "high": value + half}
 
 
 def split_score(logits: FeatureRows) -> float:
