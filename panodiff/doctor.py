@@ -180,7 +180,12 @@ def count_radiographs(folder: Path, source: str, images: Sequence[str] = ()) -> 
 
 def check_weights(root: Path, params: Params) -> Check:
     """The weights that the parameters ask for are there."""
-    asked = (params.evaluate.lpips_backbone, params.superres.lpips_backbone, params.superres.loss.backbone)
+    asked = (
+        *params.evaluate.backbones,
+        params.evaluate.lpips_backbone,
+        params.superres.lpips_backbone,
+        params.superres.loss.backbone,
+    )
     names = sorted({name for name in asked if name is not None and name != "encoder"})
     if not names:
         return Check(level="ok", subject="weights", found=f"the profile {params.profile} needs none")

@@ -68,6 +68,9 @@ def test_weights_that_a_parameter_asks_for_are_missed(params: Params, tmp_path: 
     assert check.mend == "panodiff weights fetch alexnet && panodiff weights fetch vgg16"
     assert "alexnet_features" in check.found
     assert "vgg16_features" in check.found
+    measuring = params.evaluate.model_copy(update={"backbones": ("encoder", "inception")})
+    check = doctor.check_weights(tmp_path, params.model_copy(update={"evaluate": measuring}))
+    assert check.mend == "panodiff weights fetch inception"
 
 
 def test_an_old_python_is_a_problem(monkeypatch: pytest.MonkeyPatch):

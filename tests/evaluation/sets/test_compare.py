@@ -69,3 +69,13 @@ def test_halves_share_no_image_and_leave_none_out():
 )
 def test_parts_of_a_small_split_keep_the_ratio_that_was_asked_for(asked, expected):
     assert part_sizes(*asked) == expected
+
+
+def test_values_do_not_depend_on_the_order_of_the_images():
+    fake, real = some_features(60), some_features(50, seed=1, scale=1.2)
+    found, again = (
+        compare(features, others, "encoder", 3, seed=1)
+        for features, others in ((fake, real), (fake[::-1].copy(), np.roll(real, 7, axis=0)))
+    )
+    for name in ("fd_encoder", "kid_encoder", "precision_encoder", "recall_encoder", "density_encoder"):
+        assert found[name]["value"] == pytest.approx(again[name]["value"], rel=1e-9), name
