@@ -106,8 +106,12 @@ def to_unit(images: "NDArray[np.uint8] | torch.Tensor") -> "torch.Tensor":
 
 def from_unit(images: "torch.Tensor") -> NDArray[np.uint8]:
     """Float (B, 1, H, W), clamped to [0, 1] → uint8 (B, H, W), rounded."""
-    scaled = images.detach().float().clamp(0, 1).mul(255).add(0.5).floor()
-    return scaled[:, 0].byte().cpu().numpy()
+    return to_bytes(images.detach())[:, 0].cpu().numpy()
+
+
+def to_bytes(images: "torch.Tensor") -> "torch.Tensor":
+    """Float (B, C, H, W), clamped to [0, 1] → uint8 (B, C, H, W), rounded, on the same device."""
+    return images.float().clamp(0, 1).mul(255).add(0.5).floor().byte()
 
 
 def from_signed(images: "torch.Tensor") -> NDArray[np.uint8]:

@@ -22,7 +22,7 @@ from panodiff.features.embed import Features
 from panodiff.features.encoder import load_encoder
 from panodiff.features.perceptual import PhotographFeatures, load_lpips
 from panodiff.features.vgg import VGGFeatures, load_vgg
-from panodiff.images import from_unit
+from panodiff.images import to_bytes
 from panodiff.weights import WEIGHTS, load_tensors, locate
 
 _INCEPTION_FEATURES = 2048
@@ -54,8 +54,7 @@ class Inception(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, 2048 + 1008) of grey images `x` (B, 1, H, W) in [0, 1]: the features, then the logits without bias."""
-        grey = torch.from_numpy(from_unit(x)).to(x.device)[:, None]  # (B, 1, H, W), uint8
-        features: Tensor = self.network(grey.expand(-1, 3, -1, -1))
+        features: Tensor = self.network(to_bytes(x).expand(-1, 3, -1, -1))
         return torch.cat([features, features @ self.network.fc.weight.T], dim=1)
 
 

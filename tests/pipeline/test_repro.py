@@ -73,6 +73,7 @@ def test_one_source_s_crop_reruns_that_source_and_what_depends_on_it(copy: Worki
     copy.edit_params({"source": {"tufts": {"crop": margins}}})
     assert copy.would_run() == {
         "harmonize@tufts",
+        "analyse_sources",  # reads the raw files, too
         "report",
     }  # a dry run looks one step ahead; the page shows all params
     assert downstream("harmonize@tufts", load_pipeline(copy.root)) == DATA | TAIL
