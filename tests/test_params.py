@@ -112,9 +112,9 @@ WRONG = {
     "crop the wrong way round": ({"encoder.crop": [1.0, 0.5]}, "encoder", "smallest"),
     "heads that do not divide": ({"profiles.smoke.superres.network.num_heads": [5, 3]}, "superres.network", "[5]"),
     "warm-up longer than the training": (
-        {"profiles.smoke.encoder.training.warmup_steps": 150},
+        {"profiles.smoke.encoder.training.warmup_steps": 400},
         "encoder.training",
-        "150 against 150",
+        "400 against 400",
     ),
     "steps that do not divide": (
         {"sample.sampler": "ddim", "profiles.smoke.sample.num_inference_steps": 30},
