@@ -4,8 +4,8 @@
 
 Every recipe trains the same network on the same phantoms of 32×64 pixels for the same wall-clock time, and draws as
 many images. The Fréchet distance to phantoms of other patients is taken in an encoder that has learnt, as the
-pipeline's does, on these phantoms at this size; the pipeline's own, which learns on images four times as large, takes
-grain of 32×64 for a radiograph.
+pipeline's does, on these phantoms at this size; one that has learnt on images four times as large only took grain of
+32×64 for a radiograph.
 
 The published recipe: ε-prediction, betas clipped to 0.02, a rate that swings between 1e-4 and 0 (its horizon is a
 thousandth of the training), DDIM of 250 steps with η = 1. Its exponential average starts with a warm-up here, as ours

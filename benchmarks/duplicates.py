@@ -23,8 +23,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from panodiff.corpus.candidates import CANDIDATE_CORRELATION, WINDOWS, find_candidates, signatures
-from panodiff.corpus.fields import FIELD_SIZE, FIELDS, Fields
+from panodiff.corpus.fields import Fields
 from panodiff.corpus.registration import COPY_CORRELATION, correlations
+from panodiff.manifest import FIELD_SIZE, FIELDS
 from panodiff.sources.phantom.devices import DEVICES
 from panodiff.sources.phantom.drawing import draw_phantom
 

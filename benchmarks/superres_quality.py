@@ -32,7 +32,7 @@ from torch import Tensor, nn
 from panodiff import launch
 from panodiff.evaluation.superres.ceiling import restored_distances
 from panodiff.evaluation.superres.restoration import mean_interval
-from panodiff.features.perceptual import load_lpips, photograph_features
+from panodiff.features.perceptual import PhotographFeatures, load_lpips
 from panodiff.files import write_json
 from panodiff.harmonize.transform import harmonize_image
 from panodiff.images import area_average, from_unit, tile, to_unit, write_grey
@@ -87,7 +87,7 @@ def main() -> None:
         "held_out": {name: measured(name, images, held_out, lpips) for name, images in restored.items()},
         "frechet_distance": {
             features: distances(extract, restored, held_out)
-            for features, extract in (("encoder", encoder), ("alexnet", partial(photograph_features, lpips)))
+            for features, extract in (("encoder", encoder), ("alexnet", PhotographFeatures(lpips)))
         },
         "steps": steps,
         "minutes": options.minutes,
