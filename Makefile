@@ -34,8 +34,8 @@ test: setup ## run all tests, one whole pipeline run among them
 lint: setup ## style and types
 	@ruff check . && ruff format --check . && mypy
 
-bench: setup ## measure against peers; prints ratios (those named _quality train at length and are run by hand)
-	@for script in $(filter-out benchmarks/%_quality.py,$(wildcard benchmarks/*.py)); do echo "== $$script"; python $$script || exit 1; done
+bench: setup ## measure against peers; prints ratios (the others of benchmarks/ need data or weights, or train at length)
+	@for name in diffusion duplicates evaluation harmonize kill superres; do echo "== $$name"; python benchmarks/$$name.py || exit 1; done
 
 lock: ## write requirements.lock anew from pyproject.toml (needs uv)
 	uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet -o requirements.lock
