@@ -7,9 +7,10 @@
 Every network and precision runs in a process of its own, in turn, and keeps its best round. A training step: forward,
 L1 distance to noise, backward, AdamW. Inference: one forward pass of a batch. Operations are those of matrix products,
 convolutions and attention; a training step counts as three forward passes, and its share is of what products of
-matrices reach on this machine at the same precision. Memory is the most that the process held: all of it on a CPU, what
-PyTorch allocated on a GPU. The published network keeps all attention scores in memory: at the usual size and batch it
-needs 12 GB, and a row whose process ends early tells so. On a GPU, float32 means TF32 for all, as in training.
+matrices reach on this machine at the same precision. Memory is the most that the process held, with the libraries that
+its network needs and no others: all of it on a CPU, what PyTorch allocated on a GPU. The published network keeps all
+attention scores in memory: at the usual size and batch it needs 12 GB, and a row whose process ends early tells so. On
+a GPU, float32 means TF32 for all, as in training.
 """
 
 import argparse
@@ -17,6 +18,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from importlib import import_module
 from importlib.util import find_spec
 from itertools import product
 from pathlib import Path
@@ -35,7 +37,6 @@ from parts.measuring import (
 )
 from parts.unets import DEFAULT, DIFFUSERS, LUCIDRAINS, NAIVE, PUBLISHED, Case, check_same_network
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from panodiff import launch
 from panodiff.files import write_json
@@ -58,7 +59,6 @@ class Row:
     """What one network reaches at one precision."""
 
     parameters: int
-    forward_gflop: float  # an image
     step_s: float
     peak_gib: float
     images_per_s: float
@@ -85,14 +85,19 @@ def main() -> None:
     device = launch.device().type
     setting = Setting(size=(height, width), batch=options.batch, compiled=options.compile, device=device)
     check_same_network()
-    rows, failed, rates = measure_all(setting, options.rounds)
-    default, published, naive = (operations(case, setting.size) for case in (DEFAULT, PUBLISHED, NAIVE))
-    assert published == naive  # fused attention counts as much as attention in memory
+    cases = [NAIVE, PUBLISHED, DEFAULT, DIFFUSERS]
+    if find_spec(LUCIDRAINS.name):
+        cases.append(LUCIDRAINS)
+    else:
+        print(f"{LUCIDRAINS.name} is not installed and not measured: pip install {LUCIDRAINS.name}", flush=True)
+    gflop = {case.name: operations(case, setting.size) / 1e9 for case in cases}
+    assert gflop[PUBLISHED.name] == gflop[NAIVE.name]  # fused attention counts as much as attention in memory
+    rows, failed, rates = measure_all(cases, setting, options.rounds)
     results = {
-        "rows": {key: described(key, row, setting, rates) for key, row in rows.items()},
+        "rows": {key: described(key, row, gflop, setting, rates) for key, row in rows.items()},
         "failed": failed,
         "ratios": dict(all_ratios(rows)),
-        "operations_by_published": default / published,
+        "operations_by_published": gflop[DEFAULT.name] / gflop[PUBLISHED.name],
         "matrix_gflop_per_s": rates,
         **asdict(setting),
         "rounds": options.rounds,
@@ -104,15 +109,14 @@ def main() -> None:
     write_json(ROOT / "benchmarks" / "results" / f"diffusion-{slug}.json", results)
 
 
-def measure_all(setting: Setting, rounds: int) -> tuple[dict[str, Row], dict[str, str], dict[str, float]]:
+def measure_all(
+    cases: list[Case], setting: Setting, rounds: int
+) -> tuple[dict[str, Row], dict[str, str], dict[str, float]]:
     """The rows, why others are missing, and the matrix rates in GFLOP/s; each round takes all in turn."""
-    if not find_spec(LUCIDRAINS.name):
-        print(f"{LUCIDRAINS.name} is not installed and not measured: pip install {LUCIDRAINS.name}", flush=True)
-    peers = [DIFFUSERS, LUCIDRAINS] if find_spec(LUCIDRAINS.name) else [DIFFUSERS]
     rows: dict[str, Row] = {}
     failed: dict[str, str] = {}
     rates = better_rates(dict.fromkeys(PRECISIONS, 0.0), setting)
-    for _, case, precision in product(range(rounds), [NAIVE, PUBLISHED, DEFAULT, *peers], PRECISIONS):
+    for _, case, precision in product(range(rounds), cases, PRECISIONS):
         key = f"{case.name}, {precision}"
         if key in failed:
             continue
@@ -135,7 +139,6 @@ def better_rates(rates: dict[str, float], setting: Setting) -> dict[str, float]:
 def measure(case: Case, precision: str, setting: Setting) -> Row:
     """All figures of one network, in this process."""
     torch.manual_seed(0)
-    forward_gflop = operations(case, setting.size) / 1e9
     network = case.build().to(setting.device)
     if case.ours and setting.device == "cuda":
         network.to(memory_format=torch.channels_last)
@@ -163,7 +166,6 @@ def measure(case: Case, precision: str, setting: Setting) -> Row:
     network.eval()
     return Row(
         parameters=sum(parameter.numel() for parameter in network.parameters()),
-        forward_gflop=forward_gflop,
         step_s=step_s,
         peak_gib=peak_gib,
         images_per_s=setting.batch / fastest(infer, setting.device),
@@ -184,15 +186,19 @@ def operations(case: Case, size: tuple[int, int]) -> int:
     with torch.device("meta"):
         network = case.build()
         x_t, t = torch.empty(1, case.in_chans, *size), torch.zeros(1, dtype=torch.long)
-    with FlopCounterMode(display=False) as counter:
+    counting = import_module("torch.utils.flop_counter")  # large, and not wanted in the processes that are measured
+    with counting.FlopCounterMode(display=False) as counter:
         network(x_t, t)
     return int(counter.get_total_flops())
 
 
-def described(key: str, row: Row, setting: Setting, rates: dict[str, float]) -> dict[str, float]:
-    """The row with the part of the matrix rate (GFLOP/s) at its precision that a training step reaches."""
-    reached = 3 * row.forward_gflop * setting.batch / row.step_s
-    return {**asdict(row), "share_of_the_matrix_rate": reached / rates[key.rsplit(", ", 1)[1]]}
+def described(
+    key: str, row: Row, gflop: dict[str, float], setting: Setting, rates: dict[str, float]
+) -> dict[str, float]:
+    """The row, the operations of a forward pass, and the part of the matrix rate that a training step reaches."""
+    name, precision = key.rsplit(", ", 1)
+    reached = 3 * gflop[name] * setting.batch / row.step_s
+    return {**asdict(row), "forward_gflop": gflop[name], "share_of_the_matrix_rate": reached / rates[precision]}
 
 
 def all_ratios(rows: dict[str, Row]) -> Iterator[tuple[str, dict[str, float]]]:

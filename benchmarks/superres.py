@@ -6,8 +6,9 @@
 Every network and precision runs in a process of its own, in turn, and keeps its best round; the compiled ones run once,
 and compiling is not counted.
 Both have the same weights, and their results are compared first. The share is of what products of matrices reach on
-this machine at the same precision. Memory is the most that the process held: all of it on a CPU, what PyTorch allocated
-on a GPU. On a GPU, float32 means TF32 for both, as in training.
+this machine at the same precision. Memory is the most that the process held, with the libraries that its network
+needs and no others: all of it on a CPU, what PyTorch allocated on a GPU. On a GPU, float32 means TF32 for both, as in
+training.
 """
 
 import argparse
@@ -15,15 +16,14 @@ import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from importlib import import_module
 from itertools import product
 from pathlib import Path
 from typing import Any
 
-import spandrel.architectures.HAT
 import torch
 from parts.measuring import PRECISIONS, fastest, in_own_process, machine, matrix_rates, peak_memory, processor
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from panodiff import launch
 from panodiff.files import write_json
@@ -89,7 +89,10 @@ def build(name: str) -> nn.Module:
     torch.manual_seed(0)
     if name == PEER:
         published = {"embed_dim": 180, "depths": (6,) * 6, "num_heads": (6,) * 6, "window_size": 16}
-        return spandrel.architectures.HAT.HAT(img_size=64, in_chans=3, upscale=4, mlp_ratio=2, **published)
+        peer: nn.Module = import_module("spandrel.architectures.HAT").HAT(
+            img_size=64, in_chans=3, upscale=4, mlp_ratio=2, **published
+        )
+        return peer
     return HAT(in_chans=3)
 
 
@@ -125,7 +128,8 @@ def operations(size: tuple[int, int]) -> int:
     """Of one image; counted on shapes alone, where fused attention falls apart into its two matrix products."""
     with torch.device("meta"):
         network, image = build(OURS), torch.empty(1, 3, *size)
-    with FlopCounterMode(display=False) as counter, torch.inference_mode():
+    counting = import_module("torch.utils.flop_counter")  # large, and not wanted in the processes that are measured
+    with counting.FlopCounterMode(display=False) as counter, torch.inference_mode():
         network(image)
     return int(counter.get_total_flops())
 

@@ -1,6 +1,5 @@
 """`panodiff doctor`: what this machine and this folder lack for the active profile, and the command that mends it."""
 
-import configparser
 import shutil
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from typing import Literal
 from packaging.requirements import Requirement
 
 from panodiff.files import list_files
+from panodiff.lock import cache_folder
 from panodiff.params import Params
 from panodiff.params_file import ParamsError, load_params
 from panodiff.report.tables import size
@@ -139,16 +139,6 @@ def check_dvc(root: Path) -> Check:
     if not (root / ".dvc/config").is_file():
         return Check(level="problem", subject="dvc", found="not set up in this folder", mend="dvc init (or --no-scm)")
     return Check(level="ok", subject="dvc", found=f"{version}, cache in {cache_folder(root)}")
-
-
-def cache_folder(root: Path) -> Path:
-    """Where dvc keeps the cache, as its configuration says."""
-    folder = Path("cache")
-    for name in ("config", "config.local"):
-        parser = configparser.ConfigParser()
-        parser.read(root / ".dvc" / name, encoding="utf-8")
-        folder = Path(parser.get("cache", "dir", fallback=str(folder)))
-    return root / ".dvc" / folder
 
 
 def check_data(root: Path, params: Params) -> Iterator[Check]:

@@ -59,7 +59,8 @@ class Stage:
         # Signatures first: an edit between the two, which takes minutes with large data, must show at the end.
         self._signatures = {dep: stat_signature(Path(dep)) for dep in definition.deps}
         self.inputs = {dep: _known(dep) for dep in definition.deps}
-        self.fingerprint = _combine(definition.name, self.tracked, self.inputs)
+        sha256 = {dep: known.sha256 for dep, known in self.inputs.items()}
+        self.fingerprint = combine(definition.name, self.tracked, sha256)
         self.scratch = SCRATCH / definition.name / self.fingerprint[:16]
         self.scratch.mkdir(parents=True, exist_ok=True)
         self.notes: dict[str, Any] = {}  # what the record should say besides: times, throughput
@@ -303,8 +304,9 @@ def _missing(path: str) -> str:
     return f"{path} is missing: run `dvc repro`, which makes it first"
 
 
-def _combine(name: str, tracked: dict[str, Any], inputs: dict[str, Fingerprint]) -> str:
-    content = {"stage": name, "params": tracked, "inputs": {path: known.sha256 for path, known in inputs.items()}}
+def combine(name: str, tracked: dict[str, Any], inputs: dict[str, str]) -> str:
+    """The fingerprint of a stage: of its name, its parameters by key and the SHA-256 of its inputs by path."""
+    content = {"stage": name, "params": tracked, "inputs": inputs}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 

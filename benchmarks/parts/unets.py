@@ -7,13 +7,11 @@ from importlib import import_module
 from pathlib import Path
 
 import torch
+import yaml
 from parts.naive_unet import NaiveUNet
 from torch import nn
 
-from panodiff.diffusion.denoising import build_unet
 from panodiff.diffusion.unet import UNet
-from panodiff.params import UNetParams
-from panodiff.params_file import read_tracked
 
 ROOT = Path(__file__).parents[2]
 NUM_PARAMETERS = 33_995_395  # of the published network
@@ -31,8 +29,7 @@ class Case:
 
 def default_unet() -> nn.Module:
     """Of the base of params.yaml, whatever its profile."""
-    network = read_tracked(["diffusion.network"], ROOT / "params.yaml")["diffusion.network"]
-    return build_unet(UNetParams.model_validate(network))
+    return UNet(**yaml.safe_load((ROOT / "params.yaml").read_text())["diffusion"]["network"])
 
 
 def diffusers_unet() -> nn.Module:
