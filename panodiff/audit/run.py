@@ -32,15 +32,6 @@ class Run:
         """Those that have run, by dvc.lock."""
         return [stage for name, stage in self.pipeline.items() if name in self.lock]
 
-    def makers(self, path: str) -> list[StageDefinition]:
-        """The stages that make what is at `path`: it itself, a folder around it, or something inside it."""
-        place = Path(path)
-        return [
-            stage
-            for stage in self.pipeline.values()
-            if any(place.is_relative_to(out) or Path(out).is_relative_to(place) for out in stage.outs)
-        ]
-
 
 def record_path(stage: str) -> str:
     """Where a stage leaves its record."""
