@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-EXIT_PROBLEM = 1  # of `panodiff doctor`
+EXIT_PROBLEM = 1  # of doctor, audit and redraw: something is not as it should be
 EXIT_REFUSED = 2  # wrong arguments, parameters, weights; nothing was done
 
 
@@ -34,6 +34,28 @@ def _parser() -> argparse.ArgumentParser:
     summary = commands.add_parser("summary", help="print the headline numbers and where the report is")
     summary.add_argument("--since", type=float, metavar="SECONDS", help="POSIX time: say which stages ran after it")
     summary.set_defaults(run=_summary)
+
+    audit = commands.add_parser("audit", help="check that all files of a run are what records, dvc.lock and git say")
+    audit.set_defaults(run=_audit)
+
+    trace = commands.add_parser(
+        "trace", help="say where a picture comes from: seed and models, or patient file and licence"
+    )
+    trace.add_argument("image", type=Path, metavar="IMAGE", help="a synthetic, a harmonized or a raw image")
+    trace.set_defaults(run=_trace)
+
+    redraw = commands.add_parser("redraw", help="make one synthetic image again and compare")
+    redraw.add_argument("name", metavar="ID", help="such as synthetic-000000")
+    redraw.set_defaults(run=_redraw)
+
+    publish = commands.add_parser("publish", help="write the folder to deposit; refuses while the audit fails")
+    publish.add_argument("out", type=Path, metavar="OUT", help="a new folder")
+    publish.set_defaults(run=_publish)
+
+    seeds = commands.add_parser(
+        "seeds", help="mean and standard deviation over seeds, of the experiments of `dvc exp run`"
+    )
+    seeds.set_defaults(run=_seeds)
 
     weights = commands.add_parser("weights", help="list or install the pretrained weights that a parameter may ask for")
     actions = weights.add_subparsers(title="actions", required=True, metavar="ACTION")
@@ -83,6 +105,48 @@ def _summary(options: argparse.Namespace) -> int:
     from panodiff.summary import summary_lines  # noqa: PLC0415
 
     print("\n".join(summary_lines(load_params(), options.since)))
+    return 0
+
+
+def _audit(options: argparse.Namespace) -> int:
+    from panodiff.audit.audit import audit, write_audit  # noqa: PLC0415
+    from panodiff.audit.findings import as_lines, fails  # noqa: PLC0415
+    from panodiff.audit.run import load_run  # noqa: PLC0415
+
+    run = load_run()
+    findings = audit(run)
+    print("\n".join(as_lines(findings)))
+    print(f"Written to {write_audit(findings, run)}")
+    return EXIT_PROBLEM if fails(findings) else 0
+
+
+def _trace(options: argparse.Namespace) -> int:
+    from panodiff.tracing.trace import trace  # noqa: PLC0415
+
+    print("\n".join(trace(options.image)))
+    return 0
+
+
+def _redraw(options: argparse.Namespace) -> int:
+    from panodiff.tracing.redraw import as_lines, redraw  # noqa: PLC0415
+
+    redrawn = redraw(options.name)
+    print("\n".join(as_lines(redrawn)))
+    return 0 if redrawn.same else EXIT_PROBLEM
+
+
+def _publish(options: argparse.Namespace) -> int:
+    from panodiff.audit.run import load_run  # noqa: PLC0415
+    from panodiff.publishing.folder import publish  # noqa: PLC0415
+
+    print("\n".join(publish(load_run(), options.out)))
+    return 0
+
+
+def _seeds(options: argparse.Namespace) -> int:
+    from panodiff.experiments import compare_seeds  # noqa: PLC0415
+
+    print("\n".join(compare_seeds()))
     return 0
 
 

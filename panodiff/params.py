@@ -246,6 +246,9 @@ class StudyParams(Section):
 
     num_real: Annotated[Count, Scale]
     num_synthetic: Annotated[Count, Scale]
+    num_warm_up: Annotated[int, Field(ge=0, multiple_of=2)]
+    num_repeats: Annotated[int, Field(ge=0)]
+    break_every: Count
     time_limit_s: Positive
 
 

@@ -109,15 +109,6 @@ def test_unfinished_work_is_shown_with_its_size_and_stage(tmp_path: Path):
     assert f"rm -r {tmp_path / 'train_diffusion'}" in check.mend
 
 
-def test_the_cache_is_where_dvc_s_own_configuration_says(tmp_path: Path):
-    (tmp_path / ".dvc").mkdir()
-    assert lock.cache_folder(tmp_path) == tmp_path / ".dvc/cache"
-    (tmp_path / ".dvc/config").write_text("[core]\n    analytics = false\n[cache]\n    dir = ../shared\n")
-    assert lock.cache_folder(tmp_path).resolve() == (tmp_path / "shared").resolve()
-    (tmp_path / ".dvc/config.local").write_text("[cache]\n    dir = /large/disk\n")
-    assert lock.cache_folder(tmp_path) == Path("/large/disk")
-
-
 def test_a_full_disk_is_a_problem(params: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     assert doctor.check_disk(tmp_path, params).level in ("ok", "note")
     monkeypatch.setitem(doctor.NEEDED_BYTES, "smoke", 10**18)

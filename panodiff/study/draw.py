@@ -1,15 +1,14 @@
 """The stage study: cases of a reader study, real and synthetic, that nothing but the picture itself tells apart.
 
-`cases/` and cases.csv may be shown to readers; key.csv says which case is what and stays beside them, never served.
+`served/` may be shown to readers; key.csv says which case is what and stays beside that folder, never in it.
 All cases pass through one writer: same size, same encoding, no text chunks, names and order drawn at random, one
 file time. The draw follows from the seed alone: who knows the seed and has the data can repeat it, so neither belongs
 on the readers' machine.
 """
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -29,6 +28,7 @@ class Case:
     label: str  # real | synthetic
     id: str  # of the manifest or of the synthetic set
     path: Path
+    warm_up: bool = False  # shown first, to learn the task; answers to it do not count
 
 
 def even_shares(available: dict[str, int], wanted: int) -> dict[str, int]:
@@ -44,13 +44,13 @@ def even_shares(available: dict[str, int], wanted: int) -> dict[str, int]:
     return shares
 
 
-def draw_real(corpus: pd.DataFrame, wanted: int, seed: int) -> list[Case]:
-    """`wanted` images of the test split, or all if there are fewer, as evenly from its sources as it allows."""
-    by_source = {str(source): rows for source, rows in kept(corpus, "test").groupby("source")}
+def draw_real(corpus: pd.DataFrame, split: str, wanted: int, seed: int) -> list[Case]:
+    """`wanted` images of a split, or all if there are fewer, as evenly from its sources as it allows."""
+    by_source = {str(source): rows for source, rows in kept(corpus, split).groupby("source")}
     shares = even_shares({source: len(rows) for source, rows in by_source.items()}, wanted)
     cases = []
     for source, rows in by_source.items():
-        chosen = numpy_generator(seed, f"study/{source}").choice(len(rows), size=shares[source], replace=False)
+        chosen = numpy_generator(seed, f"study/{split}/{source}").choice(len(rows), size=shares[source], replace=False)
         drawn = rows.iloc[chosen][["id", "high_path"]].astype(str)
         cases += [Case(label="real", id=name, path=Path(path)) for name, path in drawn.to_numpy().tolist()]
     return cases
@@ -63,8 +63,21 @@ def draw_synthetic(folder: Path, published: Path, wanted: int, seed: int) -> lis
     return [Case(label="synthetic", id=ids[index], path=folder / f"{ids[index]}.png") for index in chosen]
 
 
+def draw_cases(params: Params, *, corpus: pd.DataFrame, synthetic: Path, published: Path) -> list[Case]:
+    """The cases that count, then those of the warm-up: real ones of the val split, and further synthetic ones."""
+    section, seed, warm = params.study, params.seed, params.study.num_warm_up // 2
+    fake = draw_synthetic(synthetic, published, section.num_synthetic + warm, seed)
+    counted, further = fake[: section.num_synthetic], fake[section.num_synthetic :]
+    first = [*draw_real(corpus, "val", warm, seed), *further] if warm else []
+    return [
+        *draw_real(corpus, "test", section.num_real, seed),
+        *counted,
+        *(replace(case, warm_up=True) for case in first),
+    ]
+
+
 def draw_study(params: Params, *, corpus: pd.DataFrame, synthetic: Path, published: Path, out: Path) -> None:
-    """Write `out`/cases/*.png, cases.csv (no labels), key.csv (case, label, id) and study.json.
+    """Write `out`/key.csv (case, label, id, warm_up) and `out`/served: cases/*.png, cases.csv (no labels), study.json.
 
     Synthetic cases come from the images that the evaluation left to be published: a copy of a patient is a real case
     under a wrong label. Where a set holds fewer images than asked for, all of it is taken, and study.json says so.
@@ -72,32 +85,37 @@ def draw_study(params: Params, *, corpus: pd.DataFrame, synthetic: Path, publish
     Raises:
         ValueError: The images drawn differ in size.
     """
-    section, seed = params.study, params.seed
-    real = draw_real(corpus, section.num_real, seed)
-    fake = draw_synthetic(synthetic, published, section.num_synthetic, seed)
-    drawn = real + fake
+    section, seed, served = params.study, params.seed, out / "served"
+    drawn = draw_cases(params, corpus=corpus, synthetic=synthetic, published=published)
     order = numpy_generator(seed, "study/order").permutation(len(drawn))
     names = [f"case-{derived_seed(seed, 'study/name', index):016x}" for index in range(len(drawn))]
     named = [(name, drawn[index]) for name, index in zip(names, order, strict=True)]
-    size = write_cases(named, out / "cases")
-    write_csv(out / "cases.csv", ["case", "path"], [{"case": name, "path": f"cases/{name}.png"} for name, _ in named])
-    key = [{"case": name, "label": case.label, "id": case.id} for name, case in named]
-    write_csv(out / "key.csv", ["case", "label", "id"], key)
+    size = write_cases(named, served / "cases")
+    write_csv(
+        served / "cases.csv",
+        ["case", "path", "warm_up"],
+        [{"case": name, "path": f"cases/{name}.png", "warm_up": int(case.warm_up)} for name, case in named],
+    )
+    key = [{"case": name, "label": case.label, "id": case.id, "warm_up": int(case.warm_up)} for name, case in named]
+    write_csv(out / "key.csv", ["case", "label", "id", "warm_up"], key)
     write_json(
-        out / "study.json",
+        served / "study.json",
         {
             "profile": params.profile,
-            "num_cases": len(drawn),
-            "num_real": _counted(section.num_real, len(real)),
-            "num_synthetic": _counted(section.num_synthetic, len(fake)),
+            "num_cases": sum(not case.warm_up for case in drawn),
+            "num_warm_up": sum(case.warm_up for case in drawn),
+            "num_repeats": section.num_repeats,
+            "break_every": section.break_every,
             "time_limit_s": section.time_limit_s,
+            "num_real": _counted(section.num_real, drawn, "real"),
+            "num_synthetic": _counted(section.num_synthetic, drawn, "synthetic"),
             "size": list(size),
         },
     )
 
 
-def _counted(asked: int, drawn: int) -> dict[str, Any]:
-    return {"asked": asked, "drawn": drawn}
+def _counted(asked: int, drawn: list[Case], label: str) -> dict[str, int]:
+    return {"asked": asked, "drawn": sum(case.label == label and not case.warm_up for case in drawn)}
 
 
 def write_cases(named: list[tuple[str, Case]], folder: Path) -> tuple[int, ...]:

@@ -24,6 +24,7 @@ def data(tmp_path):
         ("dentex", "test", 6),
         ("tufts", "test", 2),
         ("adld", "train", 9),
+        ("adld", "val", 5),
     ):
         for index in range(count):
             name = f"{source}-{split}-{index}"
@@ -38,9 +39,10 @@ def data(tmp_path):
     return pd.DataFrame(rows), tmp_path / "synthetic"
 
 
-def asking_for(num_real: int, num_synthetic: int, seed: int = 1) -> Params:
+def asking_for(num_real: int, num_synthetic: int, seed: int = 1, num_warm_up: int = 0) -> Params:
     params = load_params()
-    study = params.study.model_copy(update={"num_real": num_real, "num_synthetic": num_synthetic})
+    asked = {"num_real": num_real, "num_synthetic": num_synthetic, "num_warm_up": num_warm_up}
+    study = params.study.model_copy(update=asked)
     return params.model_copy(update={"study": study, "seed": seed})
 
 
@@ -63,7 +65,7 @@ def test_files_of_both_classes_differ_in_pixels_only(data, tmp_path):
     key = draw(data, asking_for(6, 8), tmp_path / "study")
     headers = {label: set() for label in ("real", "synthetic")}
     for row in key.itertuples():
-        path = tmp_path / "study" / "cases" / f"{row.case}.png"
+        path = tmp_path / "study/served/cases" / f"{row.case}.png"
         headers[row.label].add((tuple(chunks(path)), path.stat().st_mode))
     assert headers["real"] == headers["synthetic"] and len(headers["real"]) == 1
     ((found, _),) = headers["real"]
@@ -75,26 +77,26 @@ def test_the_pixels_are_those_of_the_sources(data, tmp_path):
     paths = dict(zip(data[0]["id"], map(Path, data[0]["high_path"]), strict=True))
     paths |= {path.stem: path for path in data[1].glob("*.png")}
     for row in key.itertuples():
-        case = read_grey(tmp_path / "study" / "cases" / f"{row.case}.png")
+        case = read_grey(tmp_path / "study/served/cases" / f"{row.case}.png")
         np.testing.assert_array_equal(case, read_grey(paths[row.id]))
         assert (row.label == "synthetic") == row.id.startswith("synthetic")
 
 
 def test_what_readers_may_see_holds_no_label(data, tmp_path):
     key = draw(data, asking_for(6, 8), tmp_path / "study")
-    served = (tmp_path / "study" / "cases.csv").read_text()
+    served = (tmp_path / "study/served/cases.csv").read_text()
     for word in ("real", "synthetic", "label", *key["id"]):
         assert word not in served
-    assert sorted(path.name for path in (tmp_path / "study" / "cases").iterdir()) == sorted(key["case"] + ".png")
-    table = pd.read_csv(tmp_path / "study" / "cases.csv")
+    assert sorted(path.name for path in (tmp_path / "study/served/cases").iterdir()) == sorted(key["case"] + ".png")
+    table = pd.read_csv(tmp_path / "study/served/cases.csv")
     assert list(table["case"]) == list(key["case"]) and all(
-        (tmp_path / "study" / path).is_file() for path in table["path"]
+        (tmp_path / "study/served" / path).is_file() for path in table["path"]
     )
 
 
 def test_file_times_are_equal_and_names_opaque(data, tmp_path):
     key = draw(data, asking_for(6, 8), tmp_path / "study")
-    times = {path.stat().st_mtime for path in (tmp_path / "study" / "cases").iterdir()}
+    times = {path.stat().st_mtime for path in (tmp_path / "study/served/cases").iterdir()}
     assert times == {FILE_TIME}
     assert key["case"].is_unique and key["case"].str.fullmatch(r"case-[0-9a-f]{16}").all()
 
@@ -129,7 +131,7 @@ def test_sources_are_drawn_evenly_and_from_the_test_split_only(data, tmp_path):
 
 def test_a_set_that_is_too_small_is_taken_whole_and_the_summary_says_so(data, tmp_path):
     key = draw(data, asking_for(100, 10), tmp_path / "study")
-    found = json.loads((tmp_path / "study" / "study.json").read_text())
+    found = json.loads((tmp_path / "study/served/study.json").read_text())
     assert found["num_real"] == {"asked": 100, "drawn": 17} and found["num_synthetic"] == {"asked": 10, "drawn": 10}
     assert found["num_cases"] == len(key) == 27 and found["size"] == [16, 32]
     assert found["time_limit_s"] == load_params().study.time_limit_s and found["profile"] == load_params().profile
@@ -140,6 +142,27 @@ def test_an_image_that_may_not_be_published_is_no_case(data, tmp_path):
     pd.read_csv(table).query("id != 'synthetic-000003'").to_csv(table, index=False)
     key = draw(data, asking_for(2, 100), tmp_path / "study")
     assert len(key) == 16 and "synthetic-000003" not in set(key["id"])
+
+
+def test_warm_up_cases_are_half_real_marked_and_no_case_that_counts(data, tmp_path):
+    key = draw(data, asking_for(6, 8, num_warm_up=6), tmp_path / "study")
+    warm, counted = key[key["warm_up"] == 1], key[key["warm_up"] == 0]
+    assert warm["label"].value_counts().to_dict() == {"real": 3, "synthetic": 3}
+    assert all("-val-" in name for name in warm.loc[warm["label"] == "real", "id"])
+    assert all("-test-" in name for name in counted.loc[counted["label"] == "real", "id"])
+    assert key["id"].is_unique and len(counted) == 14
+    served = pd.read_csv(tmp_path / "study/served/cases.csv")
+    assert dict(zip(served["case"], served["warm_up"], strict=True)) == dict(
+        zip(key["case"], key["warm_up"], strict=True)
+    )
+    found = json.loads((tmp_path / "study/served/study.json").read_text())
+    assert (found["num_cases"], found["num_warm_up"]) == (14, 6)
+
+
+def test_a_warm_up_takes_no_synthetic_image_from_the_cases_that_count(data, tmp_path):
+    key = draw(data, asking_for(6, 15, num_warm_up=4), tmp_path / "study")
+    assert (key.query("warm_up == 0")["label"] == "synthetic").sum() == 15
+    assert (key.query("warm_up == 1")["label"] == "synthetic").sum() == 0
 
 
 def test_images_of_two_sizes_are_refused(data, tmp_path):
