@@ -16,8 +16,11 @@ ORDER = (
     "sampling",
     "evaluation",
     "study",
+    "audit",
     "report",
     "zoo",
+    "tracing",
+    "publishing",
 )
 EDGES = ("cli", "doctor", "summary")  # commands beside the pipeline: they may use any package, none uses them
 
