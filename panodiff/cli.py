@@ -55,6 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     seeds = commands.add_parser(
         "seeds", help="mean and standard deviation over seeds, of the experiments of `dvc exp run`"
     )
+    seeds.add_argument("--csv", type=Path, metavar="FILE", help="write the table to a CSV file as well")
     seeds.set_defaults(run=_seeds)
 
     weights = commands.add_parser("weights", help="list or install the pretrained weights that a parameter may ask for")
@@ -146,7 +147,7 @@ def _publish(options: argparse.Namespace) -> int:
 def _seeds(options: argparse.Namespace) -> int:
     from panodiff.experiments import compare_seeds  # noqa: PLC0415
 
-    print("\n".join(compare_seeds()))
+    print("\n".join(compare_seeds(csv_path=options.csv)))
     return 0
 
 
