@@ -129,9 +129,10 @@ def _trace(options: argparse.Namespace) -> int:
 
 
 def _redraw(options: argparse.Namespace) -> int:
+    from panodiff.audit.run import load_run  # noqa: PLC0415
     from panodiff.tracing.redraw import as_lines, redraw  # noqa: PLC0415
 
-    redrawn = redraw(options.name)
+    redrawn = redraw(options.name, load_run())
     print("\n".join(as_lines(redrawn)))
     return 0 if redrawn.same else EXIT_PROBLEM
 

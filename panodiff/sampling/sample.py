@@ -10,7 +10,7 @@ from panodiff.diffusion.sampler import draw_images, image_generators
 from panodiff.diffusion.schedule import make_scheduler
 from panodiff.files import hash_file, write_csv
 from panodiff.images import from_signed, write_grey
-from panodiff.params import ScheduleParams, UNetParams
+from panodiff.params import SampleParams, ScheduleParams, UNetParams
 from panodiff.sampling.shards import work_in_shards
 from panodiff.stage import Stage
 
@@ -25,29 +25,11 @@ def image_id(index: int) -> str:
 def sample(stage: Stage, model: Path, out: Path) -> None:
     """Draw `sample.num_images` images with the model in `model`; write PNGs and rows.csv to `out`."""
     params, seed = stage.params.sample, stage.params.seed
-    config = read_config(model)
-    size = tuple(config["size"])
-    in_chans = config.get("in_chans", 1)
-    network = build_unet(UNetParams.model_validate(config["network"]), in_chans)
-    load_weights(model, network, launch.device())
-    schedule = ScheduleParams.model_validate(config["schedule"])
-    scheduler = make_scheduler(schedule, config["prediction"], params.sampler, params.clamping)
-    text = synthetic_text({"diffusion_model_sha256": model_sha256(model), "seed": str(seed)})
+    painter = Painter(params, seed, model)
 
     def draw(indices: list[int], folder: Path) -> None:
         for start in range(0, len(indices), params.batch_size):
-            batch = indices[start : start + params.batch_size]
-            drawn = draw_images(
-                network,
-                scheduler,
-                image_generators(seed, PURPOSE, batch),
-                (size[0], size[1]),
-                num_inference_steps=params.num_inference_steps,
-                eta=params.eta,
-                in_chans=in_chans,
-            )
-            for index, image in zip(batch, from_signed(drawn), strict=True):
-                write_grey(folder / f"{image_id(index)}.png", image, text | {"panodiff:index": str(index)})
+            painter.draw(indices[start : start + params.batch_size], folder)
 
     work_in_shards(stage, draw, num_images=params.num_images, shard_size=params.shard_size, out=out, what="drawing")
     if launch.rank() == 0:
@@ -57,6 +39,34 @@ def sample(stage: Stage, model: Path, out: Path) -> None:
             ["id", "index", "seed", "sha256"],
             [{"id": path.stem, "index": index, "seed": seed, "sha256": hash_file(path)} for index, path in rows],
         )
+
+
+class Painter:
+    """Draws batches of synthetic images, and writes them with their text chunks."""
+
+    def __init__(self, params: SampleParams, seed: int, model: Path) -> None:
+        config = read_config(model)
+        self.params, self.seed, self.size = params, seed, tuple(config["size"])
+        self.in_chans = config.get("in_chans", 1)
+        self.network = build_unet(UNetParams.model_validate(config["network"]), self.in_chans)
+        load_weights(model, self.network, launch.device())
+        schedule = ScheduleParams.model_validate(config["schedule"])
+        self.scheduler = make_scheduler(schedule, config["prediction"], params.sampler, params.clamping)
+        self.text = synthetic_text({"diffusion_model_sha256": model_sha256(model), "seed": str(seed)})
+
+    def draw(self, indices: list[int], folder: Path) -> None:
+        """Images `indices`, as one batch, to `folder`."""
+        drawn = draw_images(
+            self.network,
+            self.scheduler,
+            image_generators(self.seed, PURPOSE, indices),
+            (self.size[0], self.size[1]),
+            num_inference_steps=self.params.num_inference_steps,
+            eta=self.params.eta,
+            in_chans=self.in_chans,
+        )
+        for index, image in zip(indices, from_signed(drawn), strict=True):
+            write_grey(folder / f"{image_id(index)}.png", image, self.text | {"panodiff:index": str(index)})
 
 
 def synthetic_text(facts: dict[str, str]) -> dict[str, str]:

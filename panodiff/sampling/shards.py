@@ -38,6 +38,13 @@ def work_in_shards(
         _gather([finished / f"{number:06d}" for number in range(len(shards))], out)
 
 
+def batch_of(index: int, *, num_images: int, shard_size: int, batch_size: int) -> list[int]:
+    """The images that share a batch with image `index`: batches fill a shard from its start, and do not leave it."""
+    shard = index // shard_size * shard_size
+    start = shard + (index - shard) // batch_size * batch_size
+    return list(range(start, min(start + batch_size, shard + shard_size, num_images)))
+
+
 def _gather(folders: list[Path], out: Path) -> None:
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)

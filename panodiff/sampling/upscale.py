@@ -15,24 +15,20 @@ from panodiff.params import UpscaleParams
 from panodiff.sampling.shards import work_in_shards
 from panodiff.sampling.tiles import enlarge_in_tiles
 from panodiff.stage import Stage
-from panodiff.superres.model import Restorer, load_superres
+from panodiff.superres.model import load_superres
 
 
 def upscale(stage: Stage, model: Path, low: Path, out: Path) -> None:
     """Bring every image of `low` (PNGs and rows.csv) to high resolution with the model in `model`; write to `out`."""
     params = stage.params.upscale
-    network = load_superres(model, launch.device())
+    enlarger = Enlarger(params, model)
     rows = pd.read_csv(low / "rows.csv")
     ids = list(rows["id"])
-    text = {"panodiff:superres_model_sha256": model_sha256(model)}
 
-    @torch.inference_mode()
     def enlarge(indices: list[int], folder: Path) -> None:
         for start in range(0, len(indices), params.batch_size):
-            paths = [low / f"{ids[index]}.png" for index in indices[start : start + params.batch_size]]
-            low_res = to_unit(np.stack([read_grey(path) for path in paths])).to(launch.device())
-            for path, image in zip(paths, from_unit(_enlarged(network, low_res, params)), strict=True):
-                write_grey(folder / path.name, image, read_text_chunks(path) | text)
+            batch = indices[start : start + params.batch_size]
+            enlarger.enlarge([low / f"{ids[index]}.png" for index in batch], folder)
 
     work_in_shards(stage, enlarge, num_images=len(ids), shard_size=params.shard_size, out=out, what="enlarging")
     if launch.rank() == 0:
@@ -41,16 +37,31 @@ def upscale(stage: Stage, model: Path, low: Path, out: Path) -> None:
         write_csv(out / "rows.csv", rows.columns, rows.to_dict("records"))
 
 
-def _enlarged(network: Restorer, low_res: Tensor, params: UpscaleParams) -> Tensor:
-    """(B, 1, H, W), about [0, 1], of `low_res` (B, 1, h, w) in [0, 1]."""
-    if params.tile_size is None:
-        whole: Tensor = network(low_res)
-        return whole
-    return enlarge_in_tiles(
-        network,
-        low_res,
-        scale=network.scale,
-        tile_size=params.tile_size,
-        overlap=params.tile_overlap,
-        window_size=network.hat.window_size,
-    )
+class Enlarger:
+    """Brings batches of images to high resolution, and writes them with their text chunks."""
+
+    def __init__(self, params: UpscaleParams, model: Path) -> None:
+        self.params = params
+        self.network = load_superres(model, launch.device())
+        self.text = {"panodiff:superres_model_sha256": model_sha256(model)}
+
+    @torch.inference_mode()
+    def enlarge(self, paths: list[Path], folder: Path) -> None:
+        """The images at `paths`, as one batch, to `folder` under the same names."""
+        low_res = to_unit(np.stack([read_grey(path) for path in paths])).to(launch.device())
+        for path, image in zip(paths, from_unit(self._enlarged(low_res)), strict=True):
+            write_grey(folder / path.name, image, read_text_chunks(path) | self.text)
+
+    def _enlarged(self, low_res: Tensor) -> Tensor:
+        """(B, 1, H, W), about [0, 1], of `low_res` (B, 1, h, w) in [0, 1]."""
+        if self.params.tile_size is None:
+            whole: Tensor = self.network(low_res)
+            return whole
+        return enlarge_in_tiles(
+            self.network,
+            low_res,
+            scale=self.network.scale,
+            tile_size=self.params.tile_size,
+            overlap=self.params.tile_overlap,
+            window_size=self.network.hat.window_size,
+        )

@@ -1,0 +1,1 @@
+"""From a picture back to what it was made from, and the same picture made once more."""
