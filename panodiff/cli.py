@@ -122,9 +122,10 @@ def _audit(options: argparse.Namespace) -> int:
 
 
 def _trace(options: argparse.Namespace) -> int:
+    from panodiff.audit.run import load_run  # noqa: PLC0415
     from panodiff.tracing.trace import trace  # noqa: PLC0415
 
-    print("\n".join(trace(options.image)))
+    print("\n".join(trace(options.image, load_run())))
     return 0
 
 

@@ -56,7 +56,8 @@ def committed_sha256(root: Path, commit: str, path: str) -> str | None:
         listed = _git(root, "ls-tree", "-r", "-z", commit, "--", path).decode().split("\0")
     except (OSError, subprocess.CalledProcessError):
         return None
-    entries = dict(reversed(line.split("\t", 1)) for line in listed if line)  # name → mode, type and hash
+    lines = [line.partition("\t") for line in listed if line]
+    entries = {name: about for about, _, name in lines}  # about: mode, type and hash
     if path in entries:
         return hashlib.sha256(_blob(root, entries[path])).hexdigest()
     inside = {PurePosixPath(name).relative_to(path): about for name, about in entries.items()}

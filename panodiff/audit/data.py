@@ -202,8 +202,9 @@ def _about_pictures(run: Run, resolution: str) -> tuple[int, list[str]]:
     if resolution == "high":
         models["panodiff:superres_model_sha256"] = "data/models/superres"
     expected = {key: model_sha256(run.root / path) for key, path in models.items() if (run.root / path).is_dir()}
-    problems = []
-    for row in rows.to_dict("records"):
+    problems: list[str] = []
+    for values in rows.to_dict("records"):
+        row = {str(key): value for key, value in values.items()}
         path = f"{folder}/{row['id']}.png"
         problems += _about_picture(run, path, row, expected | _said_by_row(row))
     names = {path.name for path in (run.root / folder).glob("*.png")}

@@ -74,7 +74,7 @@ def as_lines(redrawn: Redrawn) -> list[str]:
         + (
             "the same bytes"
             if found.same_bytes
-            else f"{found.num_pixels} pixels differ, by {found.num_greys} greys at most"
+            else f"differing pixels: {found.num_pixels}, by {found.num_greys} greys at most"
             if found.num_pixels
             else "the same pixels, other bytes (text chunks or encoding)"
         )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from panodiff.sampling.shards import work_in_shards
+from panodiff.sampling.shards import batch_of, work_in_shards
 from panodiff.stage import Stopped
 
 
@@ -85,3 +85,16 @@ def test_outputs_left_by_a_killed_run_are_replaced(tmp_path: Path):
     (tmp_path / "outs" / "out").mkdir(parents=True)
     (tmp_path / "outs" / "out" / "stranger.txt").write_text("left")
     assert "stranger.txt" not in shards(StopAfter(tmp_path), Writer())
+
+
+def test_a_batch_is_that_of_the_stage():
+    """Every image is in one batch; batches are what work on whole shards in steps of the batch size makes."""
+    for num_images, shard_size, batch_size in ((10, 4, 3), (7, 7, 2), (5, 8, 8), (12, 4, 4)):
+        batches = []
+        for first in range(0, num_images, shard_size):
+            shard = list(range(first, min(first + shard_size, num_images)))
+            batches += [shard[start : start + batch_size] for start in range(0, len(shard), batch_size)]
+        for batch in batches:
+            for index in batch:
+                found = batch_of(index, num_images=num_images, shard_size=shard_size, batch_size=batch_size)
+                assert found == batch
