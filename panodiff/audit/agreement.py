@@ -34,14 +34,14 @@ def _about_output(run: Run, stage: StageDefinition, out: str) -> Iterator[str]:
     md5 = locked.outs.get(out)
     if md5 != content.md5:
         files = run.contents.differing(out, md5) if md5 else []
-        yield from files or [f"{out}, of {stage.name}, is not what dvc.lock has (MD5 {md5}, found {content.md5})"]
+        yield from files or [f"{out}, of {stage.name}, is not what dvc.lock has ({_short(md5, content.md5)})"]
     if out == record_path(stage.name):
         if stage.name not in run.records:
             yield f"{out} is not a provenance record: `dvc checkout` restores it from the cache"
         return
     recorded = run.records.get(stage.name, {}).get("outputs", {}).get(out, {}).get("sha256")
     if recorded != content.sha256 and stage.name in run.records:
-        yield f"{out} is not what {record_path(stage.name)} has (SHA-256 {recorded}, found {content.sha256})"
+        yield f"{out} is not what {record_path(stage.name)} has ({_short(recorded, content.sha256)})"
 
 
 def check_inputs(run: Run) -> Finding:
@@ -63,14 +63,16 @@ def _about_input(run: Run, stage: StageDefinition, dep: str) -> Iterator[str]:
     md5 = run.lock[stage.name].deps.get(dep)
     if md5 != content.md5:
         files = run.contents.differing(dep, md5) if md5 else []
-        yield from files or [f"{dep} is not what {stage.name} read by dvc.lock (MD5 {md5}, found {content.md5})"]
+        yield from files or [f"{dep} is not what {stage.name} read by dvc.lock ({_short(md5, content.md5)})"]
     if stage.name in run.records:
         recorded = run.records[stage.name]["inputs"].get(dep, {}).get("sha256")
         if recorded != content.sha256:
-            yield (
-                f"{dep} is not what {stage.name} read by its record (SHA-256 {recorded}, found {content.sha256}): "
-                f"put it back, or run `dvc repro`"
-            )
+            yield f"{dep} is not what {stage.name} read by its record ({_short(recorded, content.sha256)})"
+
+
+def _short(known: str | None, found: str) -> str:
+    """Two hashes side by side, as far as they tell them apart."""
+    return f"{known[:12]}… there, {found[:12]}… found" if known else f"none there, {found[:12]}… found"
 
 
 def check_definitions(run: Run) -> Finding:
