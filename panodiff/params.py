@@ -257,6 +257,7 @@ class ReportParams(Section):
 
     num_samples: Annotated[Count, Scale]
     num_pairs: Annotated[Count, Scale]
+    real_images: bool
 
 
 class Params(Section):

@@ -34,7 +34,7 @@ from panodiff.files import Fingerprint, fingerprint, move_whole, stat_signature,
 from panodiff.params import Params
 from panodiff.params_file import ParamsError, load_params, read_tracked
 from panodiff.pipeline import StageDefinition, load_pipeline, lookup
-from panodiff.record import describe_environment
+from panodiff.record import EnergyMeter, describe_environment
 
 EXIT_STOPPED = 75  # EX_TEMPFAIL: run again and it goes on
 EXIT_REFUSED = 2
@@ -161,12 +161,12 @@ def run_stage(
         stage, lock = _start("@".join([name, *arguments]), before)
     except (StageError, ParamsError, ValueError) as error:
         _leave(error)
-    started = datetime.now(UTC)
+    started, energy = datetime.now(UTC), EnergyMeter()
     try:
         run(stage)
         launch.barrier()
         if launch.rank() == 0:
-            _finish(stage, started)
+            _finish(stage, started, energy)
     except Stopped:
         print(f"{stage.definition.name}: stopped; run again to go on ({stage.scratch})", file=sys.stderr, flush=True)
         sys.exit(EXIT_STOPPED)
@@ -248,7 +248,7 @@ def _count_start(stage: Stage) -> None:
         file.write(f"{datetime.now(UTC).isoformat(timespec='seconds')}\n")
 
 
-def _finish(stage: Stage, started: datetime) -> None:
+def _finish(stage: Stage, started: datetime, energy: EnergyMeter) -> None:
     record = f"metrics/provenance/{stage.definition.name}.json"
     outs = [out for out in stage.definition.outs if out != record]
     stage.check_stop()
@@ -257,7 +257,8 @@ def _finish(stage: Stage, started: datetime) -> None:
     for out in outs:
         move_whole(stage.out(out), Path(out))
     starts = (stage.scratch / "starts").read_text(encoding="utf-8").split()
-    write_json(Path(record), _record(stage, started, starts, outputs))
+    content = _record(stage, started, starts, outputs) | {"energy_j": energy.joules()}
+    write_json(Path(record), content)
     stage.scratch.replace(_finished(stage.scratch))
 
 

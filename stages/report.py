@@ -4,7 +4,7 @@ from panodiff.stage import Stage, run_stage
 
 
 def run(stage: Stage) -> None:
-    """What the other stages left → metrics/report.html, metrics/summary.json."""
+    """What the other stages left → metrics/report.html, metrics/summary.json, metrics/figures."""
     from panodiff.launch import start_torch  # noqa: PLC0415
     from panodiff.report.page import make_report  # noqa: PLC0415
 
@@ -16,6 +16,7 @@ def run(stage: Stage) -> None:
         find=stage.dep,
         page=stage.out("metrics/report.html"),
         summary=stage.out("metrics/summary.json"),
+        figures=stage.out("metrics/figures"),
     )
 
 

@@ -1,8 +1,8 @@
-"""The headline numbers: what each means, what real images or plain interpolation get, what the paper published."""
+"""Numbers as the page prints them, found where the evaluation leaves them, or the reason why they are not there."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -12,267 +12,28 @@ class Absent:
     reason: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class Measure:
-    """One headline number; the paths are dotted keys of metrics/evaluation.json."""
-
-    title: str
-    meaning: str
-    better: Literal["lower", "higher", "like real"]
-    ours: str
-    beside: str
-    beside_what: str
-    published: str  # by PanoDiff-SR, arXiv 2507.09227
-    published_what: str  # what that was measured with, and what stands beside it there
-
-
-_SETS = "sets.{}.synthetic_vs_test.{}"
-_MATCHED = "sets.{}.real_matched_vs_test.{}"
-_REAL = "real instead of synthetic"
-MEASURES = (
-    Measure(
-        title="Fréchet distance, high resolution",
-        meaning="How far the synthetic set as a whole lies from the real test set, in the encoder's features. Where "
-        "brackets stand, for sets as large as you like; else for these sizes only.",
-        better="lower",
-        ours=_SETS.format("high", "fd_encoder"),
-        beside=_MATCHED.format("high", "fd_encoder"),
-        beside_what=_REAL,
-        published="—",
-        published_what="",
-    ),
-    Measure(
-        title="FID, high resolution",
-        meaning="The same in the features of Inception, a network for photographs, as papers have it.",
-        better="lower",
-        ours=_SETS.format("high", "fid_inception"),
-        beside=_MATCHED.format("high", "fid_inception"),
-        beside_what=_REAL,
-        published="40.69",
-        published_what="real halves 5.7; StyleGAN3 19.4",
-    ),
-    Measure(
-        title="Fréchet distance, low resolution",
-        meaning="The same before super-resolution: what the diffusion model alone does.",
-        better="lower",
-        ours=_SETS.format("low", "fd_encoder"),
-        beside=_MATCHED.format("low", "fd_encoder"),
-        beside_what=_REAL,
-        published="55.0",
-        published_what="FID; real halves 6.2",
-    ),
-    Measure(
-        title="Fréchet distance, real images restored",
-        meaning="The ceiling: real low-resolution images brought to high resolution, against other real images. "
-        "Halves of the test set, so larger than between whole sets.",
-        better="lower",
-        ours="restored_vs_real.fd_encoder.superres",
-        beside="restored_vs_real.fd_encoder.real",
-        beside_what="real as they are",
-        published="42.1",
-        published_what="FID, of whole sets; fine-tuned SwinIR 10.5",
-    ),
-    Measure(
-        title="Kernel distance (KID), high resolution",
-        meaning="The same question, asked in a way that small sets bias less.",
-        better="lower",
-        ours=_SETS.format("high", "kid_encoder"),
-        beside=_MATCHED.format("high", "kid_encoder"),
-        beside_what=_REAL,
-        published="0.0408",
-        published_what="Inception features",
-    ),
-    Measure(
-        title="Precision",
-        meaning="Share of synthetic images that lie among the real ones: realism.",
-        better="higher",
-        ours=_SETS.format("high", "precision_encoder"),
-        beside=_MATCHED.format("high", "precision_encoder"),
-        beside_what=_REAL,
-        published="0.562",
-        published_what="Inception features; StyleGAN3 0.673",
-    ),
-    Measure(
-        title="Recall",
-        meaning="Share of real images that lie among the synthetic ones: diversity.",
-        better="higher",
-        ours=_SETS.format("high", "recall_encoder"),
-        beside=_MATCHED.format("high", "recall_encoder"),
-        beside_what=_REAL,
-        published="0.288",
-        published_what="Inception features; StyleGAN3 0.255",
-    ),
-    Measure(
-        title="Copies of training images",
-        meaning="Share of synthetic images that repeat a patient of the training split, also shifted, mirrored, noisy "
-        "or blended; beside it, real images that would be called so.",
-        better="lower",
-        ours="copies.synthetic",
-        beside="copies.test",
-        beside_what="real test images",
-        published="—",
-        published_what="",
-    ),
-    Measure(
-        title="Alike among themselves (MS-SSIM)",
-        meaning="Mean similarity of pairs of synthetic images. Above that of real ones: the model repeats itself.",
-        better="like real",
-        ours="diversity.synthetic.ms_ssim",
-        beside="diversity.test.ms_ssim",
-        beside_what="real test images",
-        published="—",
-        published_what="",
-    ),
-    Measure(
-        title="Told from real ones (AUC)",
-        meaning="How well a linear classifier of the encoder's features tells synthetic from real images that it has "
-        "not seen. 0.5: not at all.",
-        better="lower",
-        ours="detectability.encoder.auc",
-        beside="detectability.artefacts.auc",
-        beside_what="by power spectrum and histogram alone",
-        published="97.6 %",
-        published_what="accuracy of a vision transformer; StyleGAN3 77.9 %",
-    ),
-    Measure(
-        title="PSNR of super-resolution, dB",
-        meaning="Fidelity of held-out radiographs, reduced and restored, to their originals, pixel by pixel.",
-        better="higher",
-        ours="restoration.psnr.superres",
-        beside="restoration.psnr.bicubic",
-        beside_what="bicubic",
-        published="29.69",
-        published_what="bicubic 34.74, on training images; fine-tuned SwinIR 32.44",
-    ),
-    Measure(
-        title="SSIM of super-resolution",
-        meaning="The same for local structure. 1: equal.",
-        better="higher",
-        ours="restoration.ssim.superres",
-        beside="restoration.ssim.bicubic",
-        beside_what="bicubic",
-        published="0.741",
-        published_what="bicubic 0.860, on training images; fine-tuned SwinIR 0.841",
-    ),
-    Measure(
-        title="LPIPS of super-resolution",
-        meaning="The same as a viewer would judge. 0: equal.",
-        better="lower",
-        ours="restoration.lpips.superres",
-        beside="restoration.lpips.bicubic",
-        beside_what="bicubic",
-        published="0.137",
-        published_what="AlexNet; bicubic 0.441, on training images; fine-tuned SwinIR 0.393",
-    ),
-)
-
-SUMMARY = {  # name in metrics/summary.json: where it stands in metrics/evaluation.json
-    "fd_encoder": _SETS.format("high", "fd_encoder.value"),
-    "fd_encoder_real": _MATCHED.format("high", "fd_encoder.value"),
-    "fd_encoder_low": _SETS.format("low", "fd_encoder.value"),
-    "kid_encoder": _SETS.format("high", "kid_encoder.value"),
-    "precision_encoder": _SETS.format("high", "precision_encoder.value"),
-    "recall_encoder": _SETS.format("high", "recall_encoder.value"),
-    "copies": "copies.synthetic.share",
-    "auc_encoder": "detectability.encoder.auc.value",
-    "psnr_db": "restoration.psnr.superres.mean",
-    "ssim": "restoration.ssim.superres.mean",
-    # where the profile asks for them
-    "lpips": "restoration.lpips.superres.mean",
-    "fid_inception": _SETS.format("high", "fid_inception.value"),
-    "fid_inception_real": _MATCHED.format("high", "fid_inception.value"),
-}
-
-SETS = ("synthetic", "train", "test")
-PAIRS = {  # pair of metrics/evaluation.json: how the page calls it
-    "synthetic_vs_test": "synthetic against test",
-    "real_matched_vs_test": "as many train images against test",
-    "test_halves": "test, one half against the other",
-    "synthetic_vs_train": "synthetic against train",
-    "train_vs_test": "train against test",
-    "train_parts": "train, one part against another",
-}
-_METRICS = ("kid", "precision", "recall", "density", "coverage")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Row:
-    """A measure with its values as the page prints them."""
-
-    measure: Measure
-    ours: str | Absent
-    beside: str | Absent
-
-
-def headline_rows(evaluation: Mapping[str, Any]) -> list[Row]:
-    """One row for each of MEASURES; a value that was not measured comes with its reason."""
-    return [
-        Row(measure=measure, ours=_shown(evaluation, measure.ours), beside=_shown(evaluation, measure.beside))
-        for measure in MEASURES
-    ]
-
-
-def summarize(evaluation: Mapping[str, Any]) -> dict[str, Any]:
-    """What metrics/summary.json holds: the profile and the numbers of SUMMARY that were measured, no times."""
-    found = {name: _value(evaluation, path) for name, path in SUMMARY.items()}
-    return {"profile": evaluation["profile"]} | {
-        name: value for name, value in found.items() if not isinstance(value, Absent)
-    }
-
-
-def backbones(evaluation: Mapping[str, Any]) -> list[str]:
-    """The networks in whose features sets were compared, the encoder first."""
-    metrics = evaluation["sets"]["high"]["synthetic_vs_test"]
-    return [name.removeprefix("kid_") for name in metrics if name.startswith("kid_")]
-
-
-def pair_rows(evaluation: Mapping[str, Any], backbone: str) -> list[list[str | Absent]]:
-    """The whole table of set metrics in one network's features: resolution, pair, sizes, then each metric."""
-    rows: list[list[str | Absent]] = []
-    for resolution, pairs in evaluation["sets"].items():
-        for name in pairs:
-            where = f"sets.{resolution}.{name}"
-            sizes = f"{pairs[name]['num_fake']} / {pairs[name]['num_real']}"
-            metrics = [_distance(backbone), *(f"{metric}_{backbone}" for metric in _METRICS)]
-            values = [_shown(evaluation, f"{where}.{metric}") for metric in metrics]
-            rows.append([resolution, PAIRS.get(name, name), sizes, *values])
-    return rows
-
-
-def draw_rows(evaluation: Mapping[str, Any]) -> list[list[str]]:
-    """Fréchet distance to the test split of each quarter of the synthetic images: resolution, features, values."""
-    return [
-        [resolution, backbone, *(number(value) for value in found[_distance(backbone)])]
-        for resolution, found in evaluation["draws"].items()
-        for backbone in backbones(evaluation)
-        if found
-    ]
-
-
-def score_rows(evaluation: Mapping[str, Any]) -> list[list[str | Absent]]:
-    """Inception Scores: resolution, then synthetic, train and test images; none without Inception."""
-    return [
-        [resolution, *(_shown(evaluation, f"inception_score.{resolution}.{name}") for name in SETS)]
-        for resolution in evaluation.get("inception_score", {})
-    ]
-
-
-def _distance(backbone: str) -> str:
-    return f"{'fid' if backbone == 'inception' else 'fd'}_{backbone}"
-
-
-def _shown(evaluation: Mapping[str, Any], path: str) -> str | Absent:
+def shown(evaluation: Mapping[str, Any], path: str) -> str | Absent:
     """The number at `path`, with its interval if it has one: a distance then without its bias."""
-    value = _value(evaluation, path)
+    value = value_at(evaluation, path)
     if isinstance(value, Absent):
         return value
     if not isinstance(value, dict):
         return number(value)
-    middle = number(next(value[name] for name in ("unbiased", "value", "mean", "share") if name in value))
-    return f"{middle} [{number(value['low'])}, {number(value['high'])}]" if "low" in value else middle
+    middle = number(middle_of(value))
+    return f"{middle} {interval(value)}" if "low" in value else middle
 
 
-def _value(evaluation: Mapping[str, Any], path: str) -> Any:
+def interval(value: Mapping[str, float]) -> str:
+    """The ends of an interval, which no line break parts."""
+    return f"[{number(value['low'])},\N{NO-BREAK SPACE}{number(value['high'])}]"
+
+
+def middle_of(value: Mapping[str, float]) -> float:
+    """The number itself of one that came with its interval."""
+    return next(value[name] for name in ("unbiased", "value", "mean", "share") if name in value)
+
+
+def value_at(evaluation: Mapping[str, Any], path: str) -> Any:
     """What stands at `path`, or why nothing does: `absent` on the way there says so."""
     node: Any = evaluation
     reasons: dict[str, str] = {}
@@ -290,7 +51,7 @@ def number(value: float) -> str:
     size = abs(value)
     if float(value).is_integer():
         text = f"{size:.0f}"
-    elif size < 0.001:
+    elif size < 0.0001:
         text = f"{size:.1e}"
     else:
         text = f"{size:.3g}" if size < 10 else f"{size:.2f}" if size < 100 else f"{size:.1f}"

@@ -1,7 +1,7 @@
 """The page itself: gathers what the stages left, and renders it as one file that needs nothing beside it."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,52 +11,80 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from panodiff.files import write_json, written_whole
-from panodiff.images import read_grey
 from panodiff.manifest import read_manifest
 from panodiff.params import Params
 from panodiff.pipeline import load_pipeline
 from panodiff.record import describe_environment
-from panodiff.report import charts, graph, looks, numbers, pictures, restored, sheets, sources, tables
+from panodiff.report import charts, graph, numbers, pictures, tables
+from panodiff.report.figures import FigureFolder
 from panodiff.report.numbers import Absent
+from panodiff.report.pictures import Rows
+from panodiff.report.sections import looks, restored, results, sheets, shots, sources, verdict
+from panodiff.report.sections.shots import Find
 from panodiff.sources.catalogue import read_catalogue
 
 _HERE = Path(__file__).parent
-Find = Callable[[str], Path]  # from a path below the project's top folder to where it lies
+_HEADLINE = (
+    "The headline numbers: of this run, of its yardstick and as published, each with the ends of its 95 % interval "
+    "where it has one. A value that was not measured is empty."
+)
+_SAMPLES = (
+    "Synthetic radiographs of {} pixels, the first by number, none picked. Look for whole arches, teeth that differ, "
+    "and jaws that close on both sides."
+)
+_CROPS = (
+    "Radiographs of the test split reduced, and enlarged again: the square of each with the strongest edges. The third "
+    "column should be sharper than the second and show nothing that the fourth does not; the last is grey where "
+    "this model is right."
+)
+_PIPELINE = "Which stage reads what another one made; an arrow that another way already implies is left out."
 
 
 def make_report(
-    params: Params, tracked: Mapping[str, Any], records: list[str], *, find: Find, page: Path, summary: Path
+    params: Params,
+    tracked: Mapping[str, Any],
+    records: list[str],
+    *,
+    find: Find,
+    page: Path,
+    summary: Path,
+    figures: Path,
 ) -> None:
-    """Write the page and metrics/summary.json.
+    """Write the page, metrics/summary.json and the figures for a paper.
 
     Args:
         params: Of the active profile.
         tracked: The sections of params.yaml that the page shows, by dotted key, as they stand in the file.
-        records: The provenance records of the stages whose cost and fingerprints the page shows.
+        records: The provenance records of the stages whose cost and fingerprints the page shows, and that it audits.
         find: Gives the path of an input.
         page: Where the page goes.
         summary: Where the few numbers go that `dvc metrics` shows.
+        figures: The folder where the figures go.
     """
     evaluation = json.loads(find("metrics/evaluation.json").read_text(encoding="utf-8"))
     loaded = [json.loads(find(path).read_text(encoding="utf-8")) for path in records]
+    shown = shots.gather(params, find)
     content = {
         "head": _head(params),
         "results": _results(evaluation, params),
-        "images": _images(params, find),
-        "looks": _looks(evaluation, find),
-        "superres": _superres(evaluation, params, find),
+        "pictures": {name: pictures.gallery(rows, shots.BYTES[name]) for name, rows in shown.items()},
+        "looks": _looks(evaluation),
+        "superres": _superres(evaluation, find),
         "data": _data(params, find),
         "training": _training(find),
         "runs": _runs(loaded),
+        "audit": verdict.show_verdict(records),
         "settings": tables.settings(tracked, params.profile),
     }
-    write_json(summary, numbers.summarize(evaluation))
+    write_json(summary, results.summarize(evaluation))
     with written_whole(page) as aside:
-        aside.write_text(render(content), encoding="utf-8", errors="replace")  # file names may be no UTF-8
+        text = render("page.html.j2", content)
+        aside.write_text(text, encoding="utf-8", errors="replace")  # file names may be no UTF-8
+    _write_figures(figures, content, shown, results.headline_table(evaluation))
 
 
-def render(content: Mapping[str, Any]) -> str:
-    """The page; whatever came from files or parameters is escaped."""
+def render(template: str, content: Mapping[str, Any]) -> str:
+    """The page, or a drawing of it; whatever came from files or parameters is escaped."""
     environment = Environment(
         loader=FileSystemLoader(_HERE),
         autoescape=True,
@@ -68,7 +96,7 @@ def render(content: Mapping[str, Any]) -> str:
     environment.filters["number"] = numbers.number
     environment.tests["absent"] = lambda value: isinstance(value, Absent)
     style, script = (Markup((_HERE / name).read_text(encoding="utf-8")) for name in ("style.css", "zoom.js"))
-    return environment.get_template("page.html.j2").render(**content, style=style, script=script)
+    return environment.get_template(template).render(**content, style=style, script=script)
 
 
 def _head(params: Params) -> dict[str, Any]:
@@ -87,49 +115,28 @@ def _head(params: Params) -> dict[str, Any]:
 
 def _results(evaluation: Mapping[str, Any], params: Params) -> dict[str, Any]:
     return {
-        "rows": numbers.headline_rows(evaluation),
-        "backbones": {name: numbers.pair_rows(evaluation, name) for name in numbers.backbones(evaluation)},
-        "draws": numbers.draw_rows(evaluation),
-        "scores": numbers.score_rows(evaluation),
+        "rows": results.headline_rows(evaluation),
+        "backbones": {name: results.pair_rows(evaluation, name) for name in results.backbones(evaluation)},
+        "draws": results.draw_rows(evaluation),
+        "scores": results.score_rows(evaluation),
         "counts": evaluation["counts"],
         "num_neighbours": params.evaluate.num_neighbours,
     }
 
 
-def _images(params: Params, find: Find) -> dict[str, Any]:
-    corpus = read_manifest(find("data/manifest") / "corpus.csv")
-    synthetic = find("data/synthetic")
-    high = synthetic / "high"
-    drawn, factor = pictures.synthetic_grid(high, params.report.num_samples)
-    return {
-        "synthetic": drawn,
-        "factor": factor,
-        "real": pictures.real_grid(corpus, min(pictures.NUM_REAL, params.report.num_samples))[0],
-        "pairs": pictures.low_high_pairs(synthetic, params.report.num_pairs),
-    }
-
-
-def _looks(evaluation: Mapping[str, Any], find: Find) -> dict[str, Any]:
-    corpus, tables_of = read_manifest(find("data/manifest") / "corpus.csv"), find("metrics/evaluation")
-    high = find("data/synthetic") / "high"
-    published = [high / f"{name}.png" for name in pd.read_csv(tables_of / "published.csv")["id"]]
+def _looks(evaluation: Mapping[str, Any]) -> dict[str, Any]:
+    outside = evaluation["plausibility"]["outside_any"]
     return {
         "copies": evaluation["copies"],
         "copies_rows": looks.copies_rows(evaluation),
-        "closest": looks.closest_pairs(tables_of / "copies.csv", corpus, high),
         "rows": looks.looks_rows(evaluation),
-        "outside_any": {
-            name: numbers.percent(share) for name, share in evaluation["plausibility"]["outside_any"].items()
-        },
+        "outside_any": {name: numbers.percent(share) for name, share in outside.items()},
         "detected": looks.detection_rows(evaluation),
-        "where": looks.where_picture(tables_of / "where.csv", published),
     }
 
 
-def _superres(evaluation: Mapping[str, Any], params: Params, find: Find) -> dict[str, Any]:
-    corpus = read_manifest(find("data/manifest") / "corpus.csv")
+def _superres(evaluation: Mapping[str, Any], find: Find) -> dict[str, Any]:
     return {
-        "crops": restored.restored_crops(corpus, find("data/models/superres"), params.report.num_pairs),
         "spectrum": restored.spectrum_chart(find("metrics/evaluation") / "spectrum.csv"),
         "ceiling": restored.ceiling_table(evaluation),
         "halves": [evaluation["restored_vs_real"][name] for name in ("num_fake", "num_real")],
@@ -139,7 +146,6 @@ def _superres(evaluation: Mapping[str, Any], params: Params, find: Find) -> dict
 def _data(params: Params, find: Find) -> dict[str, Any]:
     corpus = read_manifest(find("data/manifest") / "corpus.csv")
     account = json.loads(find("metrics/data.json").read_text(encoding="utf-8"))
-    looks = find("metrics/corpus")
     catalogue = read_catalogue()
     return {
         "statuses": tables.STATUSES,
@@ -152,25 +158,18 @@ def _data(params: Params, find: Find) -> dict[str, Any]:
         "flags": account["flags"],
         "reasons": tables.reasons(corpus),
         "terms": {source: catalogue.get(source) for source in params.sources} if params.profile == "paper" else {},
-        "charts": sheets.draw_corpus(looks),
-        "sheets": sheets.contact_sheets(find(f"data/harmonized/{params.profile}"), params.sources),
-        "duplicates": sheets.sheet(looks / "duplicates.jpg", "Groups of radiographs that repeat each other", ""),
+        "charts": sheets.draw_corpus(find("metrics/corpus")),
         "sources": sources.show_sources(find("metrics/sources")),
     }
 
 
 def _training(find: Find) -> dict[str, Any]:
     diffusion, superres = find("metrics/diffusion"), find("metrics/superres")
-    forward, reverse = (
-        pictures.reduced(whole, pictures.factor_for(whole.size, pictures.SHEET_PIXELS))
-        for whole in (read_grey(diffusion / "forward.png"), read_grey(diffusion / "reverse.png"))
-    )
     return {
         "charts": charts.draw_charts({plan.folder: find(plan.folder) for plan in charts.PLANS}),
-        "diffusion": pictures.diffusion_progress(diffusion),
-        "superres": pictures.superres_progress(superres),
-        "forward": pictures.picture(forward, "A radiograph at nine noise levels"),
-        "reverse": pictures.picture(reverse, "Noise that becomes a radiograph, in nine pictures"),
+        "diffusion_steps": shots.milestones(diffusion),
+        "superres_steps": shots.milestones(superres, shots.NUM_SUPERRES_MILESTONES),
+        "superres_columns": shots.SUPERRES_COLUMNS,
         "forward_rows": pd.read_csv(diffusion / "forward.csv").to_dict("records"),
     }
 
@@ -183,6 +182,28 @@ def _runs(records: list[tables.Record]) -> dict[str, Any]:
         "node_height": graph.NODE_HEIGHT,
         "seconds": {record["stage"]: tables.duration(record["seconds_of_last_run"]) for record in records},
         "total": tables.duration(sum(record["seconds_of_last_run"] for record in records)),
+        "energy": tables.energy(records),
+        "energy_tried": any("energy_j" in record for record in records),
+        "energy_reasons": tables.energy_reasons(records),
         "costs": tables.costs(records, tables.stage_descriptions()),
         "environment": tables.environment_rows(records),
     }
+
+
+def _write_figures(
+    folder: Path, content: Mapping[str, Any], shown: Mapping[str, Rows | Absent], headline: pd.DataFrame
+) -> None:
+    """What of the page belongs in a paper, file by file."""
+    head, data = content["head"], content["data"]
+    figures = FigureFolder(folder, [f"profile {head['profile']}", f"seed {head['seed']}", f"commit {head['commit']}"])
+    figures.add_table("headline", headline, _HEADLINE)
+    figures.add_grid("samples-high", shown["synthetic"], _SAMPLES.format(head["high_size"]))
+    figures.add_grid("samples-low", shown["low"], _SAMPLES.format(head["low_size"]))
+    figures.add_rows("superres-crops", shown["crops"], _CROPS)
+    for chart in (*content["training"]["charts"], content["superres"]["spectrum"]):
+        figures.add_chart(chart)
+    for chart in (*data["charts"], *data["sources"]["maps"]):
+        figures.add_chart(chart)
+    untimed = {"runs": content["runs"] | {"seconds": {}}, "of_its_own": True}  # the same in every run
+    figures.add_drawing("pipeline", render("graph.svg.j2", untimed), _PIPELINE)
+    figures.close()

@@ -87,6 +87,7 @@ class Cost:
     device: str
     finished: str
     throughput: str
+    energy: str  # empty where it could not be read
     fingerprint: str
     outputs: list[str]
 
@@ -103,6 +104,7 @@ def costs(records: list[Record], descriptions: Mapping[str, str]) -> list[Cost]:
             device=_device(record["environment"]),
             finished=record["finished"],
             throughput=_throughput(record["notes"]),
+            energy=energy([record]),
             fingerprint=record["fingerprint"],
             outputs=[
                 f"{path}: {known['num_files']} file{'s' if known['num_files'] != 1 else ''}, "
@@ -123,6 +125,32 @@ def _device(environment: Mapping[str, Any]) -> str:
 
 def _throughput(notes: Mapping[str, Any]) -> str:
     return f"{number(notes['images_a_second'])} images/s" if "images_a_second" in notes else ""
+
+
+_COUNTERS = {"gpu": "GPU", "cpu": "CPU"}
+
+
+def energy(records: list[Record]) -> str:
+    """What the stages took together, by kind of counter; empty where none was read."""
+    read = {name: [r["energy_j"][name] for r in records if name in r.get("energy_j", {})] for name in _COUNTERS}
+    return ", ".join(f"{_COUNTERS[name]} {_watt_hours(sum(found))}" for name, found in read.items() if found)
+
+
+def _watt_hours(joules: float) -> str:
+    wh = joules / 3600
+    return f"{number(wh / 1000)} kWh" if wh >= 1000 else f"{number(wh)} Wh"
+
+
+def energy_reasons(records: list[Record]) -> list[str]:
+    """Why energy is missing: each reason once, with the counter that it is about."""
+    found = [
+        f"{_COUNTERS[name]}: {reason}"
+        for record in records
+        for name, reason in record.get("energy_j", {}).get("absent", {}).items()
+    ]
+    silent = [record["stage"] for record in records if "energy_j" not in record]
+    told = [f"The records of {', '.join(silent)} do not tell it"] if silent else []
+    return [*dict.fromkeys(found), *told]
 
 
 def duration(seconds: float) -> str:

@@ -1,4 +1,4 @@
-// A click on a picture shows it as large as the window allows; a click or Escape closes it.
+// A click on a picture, or Enter on it, shows it as large as the window allows; a click or Escape closes it.
 const box = document.querySelector("dialog.zoomed");
 const big = box.querySelector("img");
 const caption = box.querySelector("p");
@@ -13,3 +13,8 @@ for (const button of document.querySelectorAll("button.zoom")) {
   });
 }
 box.addEventListener("click", () => box.close());
+
+// On paper nothing can be opened: print what is folded away too.
+const folded = document.querySelectorAll("details:not([open])");
+addEventListener("beforeprint", () => folded.forEach((details) => (details.open = true)));
+addEventListener("afterprint", () => folded.forEach((details) => (details.open = false)));

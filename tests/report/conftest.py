@@ -12,7 +12,7 @@ import torch
 import yaml
 from small import ROOT, SmallStage, pictures, small_encoder, write_small_params
 
-from panodiff.checkpoint import save_model
+from panodiff.checkpoint import model_sha256, save_model
 from panodiff.corpus.duplicates import COPIES
 from panodiff.corpus.look import write_look
 from panodiff.corpus.split import account
@@ -20,7 +20,7 @@ from panodiff.diffusion.train import train_diffusion
 from panodiff.evaluation.evaluate import Models, Run, evaluate
 from panodiff.features.analysis import draw_images, draw_synthetic, make_maps, write_analysis
 from panodiff.features.contrastive import train_encoder
-from panodiff.files import write_csv, write_json
+from panodiff.files import hash_file, write_csv, write_json
 from panodiff.harmonize.contact import write_contact_sheet
 from panodiff.images import area_average, read_grey, write_grey
 from panodiff.manifest import read_manifest, write_manifest
@@ -29,6 +29,7 @@ from panodiff.params_file import load_params, read_tracked
 from panodiff.pipeline import load_pipeline
 from panodiff.record import describe_environment
 from panodiff.report.page import make_report
+from panodiff.sampling.sample import synthetic_text
 from panodiff.superres.losses import encoder_loss
 from panodiff.superres.model import load_superres
 from panodiff.superres.train import train_superres
@@ -59,8 +60,10 @@ def project(made: Path, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     return SimpleNamespace(root=made, report=report)
 
 
-def report(out: Path, changed: Mapping[str, Path] | None = None, profile: str = "smoke") -> str:
-    """The page, written to `out` with its summary; the inputs that `changed` names are read from elsewhere."""
+def report(
+    out: Path, changed: Mapping[str, Path] | None = None, profile: str = "smoke", *, real_images: bool = True
+) -> str:
+    """The page, written to `out` with summary and figures; the inputs that `changed` names are read from elsewhere."""
     stage = load_pipeline()["report"]
 
     def find(path: str) -> Path:
@@ -68,13 +71,16 @@ def report(out: Path, changed: Mapping[str, Path] | None = None, profile: str = 
         assert any(Path(path).is_relative_to(dep) for dep in stage.deps), f"dvc.yaml does not list {path}"
         return (changed or {}).get(path, Path(path))
 
+    params = load_params()
+    shown = params.report.model_copy(update={"real_images": real_images})
     make_report(
-        load_params().model_copy(update={"profile": profile}),
+        params.model_copy(update={"profile": profile, "report": shown}),
         read_tracked(stage.params) | {f"profiles.{profile}": {}},
         [dep for dep in stage.deps if dep.startswith("metrics/provenance/")],
         find=find,
         page=out / "report.html",
         summary=out / "summary.json",
+        figures=out / "figures",
     )
     return (out / "report.html").read_text(encoding="utf-8")
 
@@ -183,31 +189,46 @@ def train_all() -> None:
 
 
 def write_synthetic(scale: int) -> None:
-    """Pictures in place of samples."""
+    """Pictures in place of samples, which say of themselves what samples say."""
     ids = [f"synthetic-{index:06d}" for index in range(NUM_SYNTHETIC)]
-    for name, image in zip(ids, pictures(NUM_SYNTHETIC, 64, 128, seed=2), strict=True):
-        write_grey(Path(f"data/synthetic/high/{name}.png"), image)
-        write_grey(Path(f"data/synthetic/low/{name}.png"), area_average(image, scale))
-    for resolution in ("high", "low"):
-        write_csv(Path(f"data/synthetic/{resolution}/rows.csv"), ["id"], [{"id": name} for name in ids])
+    diffusion, superres = (model_sha256(Path("data/models") / name) for name in ("diffusion", "superres"))
+    text = synthetic_text({"diffusion_model_sha256": diffusion, "seed": "1"})
+    high = pictures(NUM_SYNTHETIC, 64, 128, seed=2)
+    for resolution, images, more in (
+        ("low", [area_average(image, scale) for image in high], {}),
+        ("high", high, {"panodiff:superres_model_sha256": superres}),
+    ):
+        folder, rows = Path("data/synthetic") / resolution, []
+        for index, (name, image) in enumerate(zip(ids, images, strict=True)):
+            write_grey(folder / f"{name}.png", image, text | more | {"panodiff:index": str(index)})
+            rows.append({"id": name, "index": index, "seed": 1, "sha256": hash_file(folder / f"{name}.png")})
+        write_csv(folder / "rows.csv", rows[0], rows)
 
 
 def write_records() -> None:
     """A provenance record for every stage, as panodiff.stage writes them."""
     environment = describe_environment()
+    made = {
+        out: {"sha256": f"{number:064x}", "num_files": number, "num_bytes": 1000 * number}
+        for number, stage in enumerate(load_pipeline().values(), start=1)
+        for out in stage.outs
+    }
     for number, stage in enumerate(load_pipeline().values(), start=1):
-        known = {"sha256": f"{number:064x}", "num_files": number, "num_bytes": 1000 * number}
         record = {
             "stage": stage.name,
             "profile": "smoke",
             "fingerprint": f"{number + 100:064x}",
-            "outputs": dict.fromkeys(stage.outs, known),
+            "cmd": stage.cmd,
+            "params": {},
+            "inputs": {dep: made[dep] for dep in stage.deps if dep in made},
+            "outputs": {out: made[out] for out in stage.outs},
             "finished": f"2026-01-01T00:{number:02d}:00+00:00",
             "seconds_of_last_run": float(number),
             "resumes": 0,
             "world_size": 1,
             "notes": {"images_a_second": 12.5} if stage.name.startswith("train") else {},
             "environment": environment,
+            "energy_j": {"gpu": 7200.0 * number, "absent": {"cpu": "its counter hides"}},
         }
         write_json(Path(f"metrics/provenance/{stage.name}.json"), record)
 

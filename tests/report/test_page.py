@@ -5,6 +5,7 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
+from xml.etree import ElementTree
 
 import pytest
 
@@ -81,7 +82,7 @@ def test_a_planted_address_is_found(html: str, planted: str):
 
 def test_every_picture_says_in_words_what_it_shows(html: str):
     for tag, values, _ in Page(html).elements:
-        if tag == "img" and values["src"] != "data:,":  # the empty frame of the enlarged view
+        if tag == "img" and "image/gif" not in values["src"]:  # the empty frame of the enlarged view
             assert values["alt"]
         if tag == "svg":
             assert values["role"] == "img"
@@ -205,3 +206,33 @@ def test_names_that_are_no_unicode_do_not_stop_the_report(project: SimpleNamespa
     corpus = (project.root / "data/manifest/corpus.csv").read_bytes()
     (manifest / "corpus.csv").write_bytes(corpus.replace(b"cannot be decoded", b"cannot decode \xff.png"))
     assert "cannot decode" in project.report(tmp_path, {"data/manifest": manifest})
+
+
+def test_energy_stands_beside_time_and_what_could_not_be_read_says_why(html: str):
+    text = Page(html).text
+    record = json.loads(Path("metrics/provenance/sample.json").read_text(encoding="utf-8"))
+    assert f"GPU {record['energy_j']['gpu'] / 3600:.0f} Wh" in text
+    assert text.count("CPU: its counter hides.") == 1
+
+
+def test_the_browser_is_told_to_load_nothing(html: str):
+    (policy,) = [v["content"] for tag, v, _ in Page(html).elements if v.get("http-equiv") == "Content-Security-Policy"]
+    assert policy is not None
+    rules = dict(rule.split(" ", 1) for rule in policy.split("; "))
+    assert rules["default-src"] == "'none'"
+    assert rules["img-src"] == "data:"
+    assert html.index("Content-Security-Policy") < html.index("<style>")
+
+
+def test_the_figures_are_the_same_in_every_run_and_each_has_its_caption(project: SimpleNamespace, tmp_path: Path):
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+        project.report(tmp_path / name)
+    one, other = (
+        {path.name: path.read_bytes() for path in (tmp_path / name / "figures").iterdir()} for name in ("one", "other")
+    )
+    assert one == other
+    captions = one.pop("captions.md").decode()
+    assert {"headline.csv", "samples-high.png", "samples-low.png", "superres-crops.png", "pipeline.svg"} <= set(one)
+    assert [name for name in one if name not in captions] == []
+    ElementTree.fromstring(one["pipeline.svg"])

@@ -3,7 +3,16 @@
 import pandas as pd
 import pytest
 
-from panodiff.report.tables import duration, environment_rows, reasons, settings, size, source_counts
+from panodiff.report.tables import (
+    duration,
+    energy,
+    energy_reasons,
+    environment_rows,
+    reasons,
+    settings,
+    size,
+    source_counts,
+)
 
 CORPUS = pd.DataFrame(
     [
@@ -77,3 +86,15 @@ def test_times_are_in_the_unit_that_fits(seconds: float, shown: str):
 )
 def test_sizes_are_in_the_unit_that_fits(count: float, shown: str):
     assert size(count) == shown
+
+
+def test_energy_is_summed_by_counter_and_what_was_not_read_is_no_zero():
+    read = {"stage": "a", "energy_j": {"gpu": 3600.0, "cpu": 1800.0}}
+    half = {"stage": "b", "energy_j": {"gpu": 7.2e6, "absent": {"cpu": "hidden"}}}
+    silent = {"stage": "c"}
+    assert energy([read]) == "GPU 1 Wh, CPU 0.5 Wh"
+    assert energy([half]) == "GPU 2 kWh"
+    assert energy([read, half]) == "GPU 2 kWh, CPU 0.5 Wh"
+    assert energy([silent]) == energy([]) == ""
+    assert energy_reasons([read, half, half, silent]) == ["CPU: hidden", "The records of c do not tell it"]
+    assert energy_reasons([read]) == []

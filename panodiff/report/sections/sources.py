@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib import rcParams
 from matplotlib.axes import Axes
 
-from panodiff.report.charts import SERIES, Chart, draw_svg
+from panodiff.report.charts import INK, SERIES, Chart, draw_chart
 
 SYNTHETIC = "synthetic"  # the source of the drawn images in tsne.csv
 _SPACE = "\N{NO-BREAK SPACE}"
@@ -26,10 +26,8 @@ def show_sources(folder: Path) -> dict[str, Any]:
     measured = json.loads((folder / "separability.json").read_text(encoding="utf-8"))
     maps = measured["maps"]
     charts = [
-        Chart(
-            svg=_draw_map(points[points["map"] == name], f"chart-sources-{name}", title),
-            title=title,
-            caption=f"{about} {_headline(maps[name])}",
+        _draw_map(
+            points[points["map"] == name], f"tsne-{name.replace('_', '-')}", title, f"{about} {_headline(maps[name])}"
         )
         for name, (title, about) in _TITLES.items()
     ]
@@ -38,8 +36,8 @@ def show_sources(folder: Path) -> dict[str, Any]:
     return {"maps": charts, "rows": rows, "num_neighbours": measured["num_neighbours"]}
 
 
-def _draw_map(points: pd.DataFrame, prefix: str, title: str) -> str:
-    area = min(max(6000 / len(points), 5), 24)  # of a mark: all of them cover about the same share of the map
+def _draw_map(points: pd.DataFrame, name: str, title: str, caption: str) -> Chart:
+    area = min(max(3500 / len(points), 3), 14)  # of a mark: all of them cover about the same share of the map
 
     def draw(axes: Axes) -> None:
         for index, source in enumerate(sorted(set(points["source"]) - {SYNTHETIC})):
@@ -47,13 +45,13 @@ def _draw_map(points: pd.DataFrame, prefix: str, title: str) -> str:
             colour, marker = SERIES[index % len(SERIES)], _MARKERS[index % len(_MARKERS)]
             axes.scatter(x, y, area, color=colour, marker=marker, alpha=0.8, linewidths=0, label=source)
         if len(drawn := points[points["source"] == SYNTHETIC]):
-            ink = rcParams["text.color"]
-            axes.scatter(drawn["x"], drawn["y"], area, color=ink, marker="x", linewidths=1, label=SYNTHETIC)
+            axes.scatter(drawn["x"], drawn["y"], area, color=INK, marker="x", linewidths=0.7, label=SYNTHETIC)
         axes.set(xticks=[], yticks=[])
         axes.spines[["top", "right"]].set_visible(True)
-        rcParams["legend.markerscale"] = (30 / area) ** 0.5  # as large in each legend; draw_svg puts it back
+        rcParams["legend.markerscale"] = (18 / area) ** 0.5  # as large in each legend; draw_chart puts it back
 
-    return draw_svg(draw, prefix, f"{title}: t-SNE of encoder features, by source")
+    label = f"{title}: t-SNE of encoder features, by source"
+    return draw_chart(name, title, caption, draw, points[["source", "x", "y"]], label=label)
 
 
 def _headline(found: dict[str, Any]) -> str:

@@ -10,7 +10,7 @@ from small import pictures
 from panodiff.files import write_csv
 from panodiff.images import read_grey
 from panodiff.manifest import kept, read_manifest
-from panodiff.report.restored import busiest_square, ceiling_table, difference, restored_crops, spectrum_chart
+from panodiff.report.sections.restored import busiest_square, ceiling_table, difference, restored_crops, spectrum_chart
 
 
 def test_the_busiest_square_is_where_the_edges_are():
@@ -31,9 +31,9 @@ def test_each_held_out_radiograph_is_shown_in_five_pictures(project: SimpleNames
     rows = restored_crops(corpus, Path("data/models/superres"), 2)
     assert len(rows) == 2
     for row, name in zip(rows, kept(corpus, "test")["id"].iloc[[0, -1]], strict=True):
-        assert [(picture.height, picture.width) for picture in row] == [(16, 16), *[(32, 32)] * 4]
-        assert all(name in picture.alt for picture in row)
-        labels = [picture.label.split(",")[0] for picture in row]
+        assert [shot.image.shape for shot in row] == [(16, 16), *[(32, 32)] * 4]
+        assert all(name in shot.alt for shot in row)
+        labels = [shot.label.split(",")[0] for shot in row]
         assert labels == ["input", "bicubic", "this model", "real", "this model − real"]
     assert read_grey(Path(kept(corpus, "test")["high_path"].iloc[0])).shape == (64, 128)
 

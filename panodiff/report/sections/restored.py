@@ -13,9 +13,9 @@ from matplotlib.axes import Axes
 from panodiff import launch
 from panodiff.images import Grey, from_unit, read_grey, to_unit
 from panodiff.manifest import kept
-from panodiff.report.charts import SERIES, Chart, draw_svg
+from panodiff.report.charts import SERIES, Chart, draw_chart
 from panodiff.report.numbers import number
-from panodiff.report.pictures import Picture, picture, spread
+from panodiff.report.pictures import Rows, Shot, spread
 from panodiff.superres.model import bicubic, load_superres
 
 _DIFFERENCE = 4  # by which the difference to the real image is amplified
@@ -23,7 +23,7 @@ _METHODS = {"real": "real", "superres": "this model", "bicubic": "bicubic"}
 _FEATURES = {"encoder": "Encoder of this run", "alexnet": "AlexNet", "squeezenet": "SqueezeNet"}
 
 
-def restored_crops(corpus: pd.DataFrame, model: Path, count: int) -> list[list[Picture]]:
+def restored_crops(corpus: pd.DataFrame, model: Path, count: int) -> Rows:
     """Held-out radiographs reduced and restored, the busiest square of each; `_crop_row` says in which pictures."""
     network = load_superres(model, launch.device())
     found = []
@@ -36,7 +36,7 @@ def restored_crops(corpus: pd.DataFrame, model: Path, count: int) -> list[list[P
     return found
 
 
-def _crop_row(name: str, low: Grey, enlarged: Grey, restored: Grey, real: Grey) -> list[Picture]:
+def _crop_row(name: str, low: Grey, enlarged: Grey, restored: Grey, real: Grey) -> list[Shot]:
     """Input, bicubic, restored, real, difference."""
     scale = real.shape[0] // low.shape[0]
     top, left, side = busiest_square(real, scale)
@@ -44,11 +44,11 @@ def _crop_row(name: str, low: Grey, enlarged: Grey, restored: Grey, real: Grey) 
     small = low[top // scale : (top + side) // scale, left // scale : (left + side) // scale]
     enlarged, restored, real = enlarged[cut], restored[cut], real[cut]
     return [
-        picture(small, f"{name}, low-resolution input", f"input, {small.shape[0]}×{small.shape[1]}"),
-        picture(enlarged, f"{name}, enlarged by bicubic", f"bicubic, {_psnr(enlarged, real)}"),
-        picture(restored, f"{name}, enlarged by this model", f"this model, {_psnr(restored, real)}"),
-        picture(real, f"{name}, real radiograph", f"real, {side}×{side}"),
-        picture(
+        Shot(small, f"{name}, low-resolution input", f"input, {small.shape[0]}×{small.shape[1]}"),
+        Shot(enlarged, f"{name}, enlarged by bicubic", f"bicubic, {_psnr(enlarged, real)}"),
+        Shot(restored, f"{name}, enlarged by this model", f"this model, {_psnr(restored, real)}"),
+        Shot(real, f"{name}, real radiograph", f"real, {side}×{side}"),
+        Shot(
             difference(restored, real),
             f"{name}, difference of this model to the real radiograph",
             f"this model − real, × {_DIFFERENCE}",
@@ -93,17 +93,16 @@ def spectrum_chart(path: Path) -> Chart:
 
     def draw(axes: Axes) -> None:
         for (method, label), colour, line in zip(_METHODS.items(), SERIES, ("-", "--", ":"), strict=False):
-            axes.plot(table["cycles_a_pixel"], table[method], color=colour, linestyle=line, label=label, linewidth=1.8)
+            axes.plot(table["cycles_a_pixel"], table[method], color=colour, linestyle=line, label=label, linewidth=1.4)
         axes.set_yscale("log")
-        axes.set_xlabel("cycles a pixel (0.5: the finest)")
-        axes.set_ylabel("power")
+        axes.set(xlabel="cycles a pixel (0.5: the finest)", ylabel="power")
 
-    return Chart(
-        svg=draw_svg(draw, "chart-spectrum", "Power spectrum of real and restored radiographs"),
-        title="Power spectrum",
-        caption="How strong detail of each size is, over all radiographs of the test split. Below the real curve: "
-        "texture is missing. Above it: texture was made up.",
+    caption = (
+        "How strong detail of each size is, over all radiographs of the test split. Below the real curve: "
+        "texture is missing. Above it: texture was made up."
     )
+    label = "Power spectrum of real and restored radiographs"
+    return draw_chart("power-spectrum", "Power spectrum", caption, draw, table, label=label)
 
 
 def ceiling_table(evaluation: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:

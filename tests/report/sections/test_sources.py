@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from panodiff.files import write_csv, write_json
-from panodiff.report.sources import show_sources
+from panodiff.report.sections.sources import show_sources
 
 MAPS = ("before", "after", "with_synthetic")
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from panodiff.images import Grey, read_grey
 from panodiff.manifest import kept
-from panodiff.report.numbers import number, percent
-from panodiff.report.pictures import Picture, coloured, picture
+from panodiff.report.numbers import interval, number, percent
+from panodiff.report.pictures import Rows, Shot
 
 NUM_CLOSEST = 4  # synthetic images shown beside the training image that they come closest to, flagged ones besides
 MOST_FLAGGED = 24
@@ -38,30 +38,44 @@ _KINDS = {
 }
 
 
-def closest_pairs(table: Path, corpus: pd.DataFrame, synthetic_high: Path) -> list[tuple[Picture, Picture]]:
-    """All synthetic images that copy a training image, and those that come closest, each beside that image."""
+def flagged_copies(table: Path) -> set[str]:
+    """The synthetic images that copy a training image; `table`: copies.csv."""
+    rows = pd.read_csv(table)
+    return set(rows.loc[rows["is_copy"].astype(bool), "id"].astype(str))
+
+
+def closest_pairs(table: Path, corpus: pd.DataFrame, synthetic_high: Path, *, real_images: bool) -> Rows:
+    """All synthetic images that copy a training image, and those that come closest, each beside that image.
+
+    Without `real_images` neither training images nor copies of them are shown: only the others that come closest.
+    """
     rows = pd.read_csv(table).sort_values("correlation", ascending=False, kind="stable")
-    count = NUM_CLOSEST + min(int(rows["is_copy"].sum()), MOST_FLAGGED)
+    shown = rows if real_images else rows[~rows["is_copy"].astype(bool)]
+    count = NUM_CLOSEST + min(int(shown["is_copy"].sum()), MOST_FLAGGED)
     real_paths = {str(row["id"]): Path(row["high_path"]) for row in kept(corpus, "train").to_dict("records")}
-    return [
-        _pair(row, synthetic_high, real_paths[row["nearest_train_id"]]) for row in rows.head(count).to_dict("records")
-    ]
+    pairs = []
+    for row in shown.head(count).to_dict("records"):
+        drawn = _synthetic_half(row, synthetic_high)
+        pairs.append([drawn, _real_half(row, real_paths[row["nearest_train_id"]])] if real_images else [drawn])
+    return pairs
 
 
-def _pair(row: Mapping[Any, Any], synthetic_high: Path, real_path: Path) -> tuple[Picture, Picture]:
-    name, nearest, mirrored = row["id"], row["nearest_train_id"], bool(row["mirrored"])
-    real = read_grey(real_path)
+def _synthetic_half(row: Mapping[Any, Any], synthetic_high: Path) -> Shot:
+    name = row["id"]
     told = (
         f"{'A COPY: ' if row['is_copy'] else ''}{name}, correlation {number(row['correlation'])}; "
         f"{100 * row['rank_among_real']:.0f} % of real images have no closer stranger"
     )
-    return (
-        picture(read_grey(synthetic_high / f"{name}.png"), f"Synthetic image {name}", told),
-        picture(
-            np.ascontiguousarray(real[:, ::-1]) if mirrored else real,
-            f"Training image {nearest}, nearest to {name}",
-            f"{nearest}{', mirrored' if mirrored else ''}",
-        ),
+    return Shot(read_grey(synthetic_high / f"{name}.png"), f"Synthetic image {name}", told)
+
+
+def _real_half(row: Mapping[Any, Any], path: Path) -> Shot:
+    nearest, mirrored = row["nearest_train_id"], bool(row["mirrored"])
+    real = read_grey(path)
+    return Shot(
+        np.ascontiguousarray(real[:, ::-1]) if mirrored else real,
+        f"Training image {nearest}, nearest to {row['id']}",
+        f"{nearest}{', mirrored' if mirrored else ''}",
     )
 
 
@@ -111,14 +125,14 @@ def detection_rows(evaluation: Mapping[str, Any]) -> list[list[str]]:
         [
             _KINDS[kind],
             str(found["num_synthetic"]),
-            f"{number(found['auc']['value'])} [{number(found['auc']['low'])}, {number(found['auc']['high'])}]",
+            f"{number(found['auc']['value'])} {interval(found['auc'])}",
             percent(found["accuracy"]),
         ]
         for kind, found in evaluation["detectability"].items()
     ]
 
 
-def where_picture(table: Path, synthetic: Sequence[Path]) -> Picture:
+def where_shot(table: Path, synthetic: Sequence[Path]) -> Shot:
     """The mean of synthetic images, orange where the classifiers find them synthetic, blue where they find them real.
 
     What is shown is the mean map of synthetic images less that of real ones, by greys and detail of each place.
@@ -127,7 +141,7 @@ def where_picture(table: Path, synthetic: Sequence[Path]) -> Picture:
     grid = (places["row"].max() + 1, places["column"].max() + 1)
     apart = (places["synthetic"] - places["real"]).to_numpy().reshape(grid)
     mean = np.mean([read_grey(path) for path in synthetic[:NUM_AVERAGED]], axis=0)
-    return coloured(_overlaid(mean.astype(np.uint8), apart), "Where synthetic images can be told from real ones")
+    return Shot(_overlaid(mean.astype(np.uint8), apart), "Where synthetic images can be told from real ones")
 
 
 def _overlaid(image: Grey, apart: NDArray[np.float64]) -> NDArray[np.uint8]:

@@ -1,17 +1,15 @@
 """Copies, looks and places, as the page tells of them."""
 
-import base64
 import json
 from pathlib import Path
 from types import SimpleNamespace
 
-import cv2
 import numpy as np
 import pandas as pd
 from test_page import Page
 
 from panodiff.images import write_grey
-from panodiff.report.looks import where_picture
+from panodiff.report.sections.looks import where_shot
 
 
 def changed_inputs(project: SimpleNamespace, folder: Path, copies: pd.DataFrame, evaluation: dict) -> dict[str, Path]:
@@ -56,10 +54,9 @@ def test_the_picture_is_warm_where_images_look_synthetic_and_cold_where_real(tmp
     places = pd.DataFrame([(r, c) for r in range(2) for c in range(4)], columns=["row", "column"])
     places["synthetic"], places["real"] = [0, 0, 0, 5, 0, 0, 0, 0], [5, 0, 0, 0, 0, 0, 0, 0]
     places.to_csv(tmp_path / "where.csv", index=False)
-    found = where_picture(tmp_path / "where.csv", [tmp_path / "image.png"])
-    assert (found.width, found.height) == (80, 40)
-    data = base64.b64decode(found.src.partition(",")[2])
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR).astype(int)
+    found = where_shot(tmp_path / "where.csv", [tmp_path / "image.png"])
+    assert found.image.shape == (40, 80, 3)
+    image = found.image.astype(int)
     blue, _, red = image[5, 75]
     assert red > 150 > blue
     blue, _, red = image[5, 5]
