@@ -3,43 +3,86 @@
 from collections.abc import Iterator
 from typing import Any
 
-from panodiff.audit.run import Record, Run
+from panodiff.audit.run import Record, Run, record_path
+from panodiff.tracing.lines import Facts
 
-Facts = list[tuple[str, str]]
-_NUM_SHOWN = 12  # parameters of a stage
+MODELS = {  # folder of each model, by the stage that trains it
+    "train_encoder": "data/models/encoder",
+    "train_diffusion": "data/models/diffusion",
+    "train_superres": "data/models/superres",
+}
+_TRAINING = ("num_steps", "batch_size", "accumulation", "learning_rate", "ema_decay", "precision")
+TELLING = {  # parameters, or sections of them, that tell most of what a stage made
+    "ingest": ("ingest",),
+    "harmonize": ("source", "quality.reject", "harmonize"),
+    "split": ("seed", "sources", "split"),
+    "train_encoder": ("seed", *(f"encoder.training.{name}" for name in _TRAINING)),
+    "train_diffusion": (
+        *("seed", "diffusion.network", "diffusion.schedule", "diffusion.prediction", "diffusion.loss"),
+        *(f"diffusion.training.{name}" for name in _TRAINING),
+    ),
+    "train_superres": (
+        *("seed", "superres.network", "superres.loss", "superres.l1_phase", "superres.degradation"),
+        *(f"superres.training.{name}" for name in _TRAINING),
+    ),
+    "sample": ("seed", "sample"),
+    "upscale": ("upscale",),
+}
 
 
-def about_training(run: Run, stage: str) -> Facts:
-    """How long a model was trained, on what terms, when; or that there is no record of it."""
-    record = run.records.get(stage)
-    if record is None:
-        return [("training", f"no record of {stage}: the model came from elsewhere, or metrics/provenance is missing")]
-    sections = [section for section in record["resolved_params"].values() if isinstance(section, dict)]
-    training: dict[str, Any] = next((section["training"] for section in sections if "training" in section), {})
-    told = ", ".join(
-        f"{key} {training[key]}" for key in ("num_steps", "batch_size", "learning_rate") if key in training
-    )
-    return [("training", f"{told}; {record['started'][:16]} to {record['finished'][:16]} UTC")]
+def is_made_here(run: Run, stage: str) -> bool:
+    """Whether the model that lies in its folder is, byte for byte, what the record of `stage` says that it made."""
+    content = run.contents.at(MODELS[stage])
+    recorded = run.records.get(stage, {}).get("outputs", {}).get(MODELS[stage], {})
+    return content is not None and content.sha256 == recorded.get("sha256")
+
+
+def has_read(run: Run, stage: str, path: str) -> bool:
+    """Whether `path` still is what `stage` read, by its record."""
+    content = run.contents.at(path)
+    recorded = run.records.get(stage, {}).get("inputs", {}).get(path, {})
+    return content is not None and content.sha256 == recorded.get("sha256")
 
 
 def about_stage(record: Record) -> Facts:
     """Code, parameters, environment and time of a stage."""
     environment, torch = record["environment"], record["environment"]["torch"]
-    git = environment["git"]
-    commit = f"{git['commit']}{', with uncommitted changes' if git['dirty'] else ''}" if git else "outside git"
     device = f"; torch {torch['version']}, {', '.join(torch['gpus']) or 'CPU'}" if torch else ""
-    leaves = [*_leaves(record["resolved_params"])]
+    threads = f", {torch['threads']} threads" if torch else ""
+    told = [f"{key} {value}" for key, value in _telling(record)]
     return [
-        ("code", f"commit {commit}"),
-        (
-            "parameters",
-            ", ".join(f"{key} {value}" for key, value in leaves[:_NUM_SHOWN])
-            + (", …" if len(leaves) > _NUM_SHOWN else ""),
-        ),
+        ("code", _commit(record)),
+        ("parameters", f"{', '.join(told)}; all of them in {record_path(record['stage'])}"),
         ("fingerprint", record["fingerprint"]),
-        ("environment", f"Python {environment['python']}{device}; packages {environment['packages_sha256'][:16]}"),
-        ("ran", f"{record['started'][:19]} to {record['finished'][:19]} UTC, {record['resumes']} resumes"),
+        (
+            "environment",
+            f"Python {environment['python']}{device}{threads}; {environment['platform']}; "
+            f"packages {environment['packages_sha256'][:16]}",
+        ),
+        ("ran", f"{_time(record['started'])} to {_time(record['finished'])} UTC, {record['resumes']} resumes"),
     ]
+
+
+def in_short(record: Record) -> str:
+    """The same of a stage that is one of many, in a line."""
+    return f"{_commit(record)}; fingerprint {record['fingerprint'][:16]}; finished {_time(record['finished'])} UTC"
+
+
+def _commit(record: Record) -> str:
+    git = record["environment"]["git"]
+    if not git:
+        return "outside a git checkout"
+    return f"commit {git['commit']}, {'with UNCOMMITTED changes' if git['dirty'] else 'nothing uncommitted'}"
+
+
+def _time(text: str) -> str:
+    return text[:19].replace("T", " ")
+
+
+def _telling(record: Record) -> list[tuple[str, Any]]:
+    chosen = TELLING[record["stage"].partition("@")[0]]
+    leaves = [*_leaves(record["resolved_params"])]
+    return [(key, value) for name in chosen for key, value in leaves if f"{key}.".startswith(f"{name}.")]
 
 
 def _leaves(mapping: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
