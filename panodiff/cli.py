@@ -46,6 +46,7 @@ def _parser() -> argparse.ArgumentParser:
 
     redraw = commands.add_parser("redraw", help="make one synthetic image again and compare")
     redraw.add_argument("name", metavar="ID", help="such as synthetic-000000")
+    redraw.add_argument("--out", type=Path, metavar="DIR", help="keep what was made, in the folders low and high")
     redraw.set_defaults(run=_redraw)
 
     publish = commands.add_parser("publish", help="write the folder to deposit; refuses while the audit fails")
@@ -133,7 +134,7 @@ def _redraw(options: argparse.Namespace) -> int:
     from panodiff.audit.run import load_run  # noqa: PLC0415
     from panodiff.tracing.redraw import as_lines, redraw  # noqa: PLC0415
 
-    redrawn = redraw(options.name, load_run())
+    redrawn = redraw(options.name, load_run(), options.out)
     print("\n".join(as_lines(redrawn)))
     return 0 if redrawn.same else EXIT_PROBLEM
 
