@@ -121,6 +121,8 @@ class _CpuCounter:
 
     def _advance(self) -> None:
         now_uj = self._read()
+        if not self._reason and len(now_uj) != len(self._last_uj):
+            self._reason = f"{self._powercap} has other counters than at the start"
         if not self._reason:
             self._total_uj += sum(
                 (now - last) % size for (now, size), (last, _) in zip(now_uj, self._last_uj, strict=True)

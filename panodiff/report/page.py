@@ -19,7 +19,7 @@ from panodiff.report import charts, graph, numbers, pictures, tables
 from panodiff.report.figures import FigureFolder
 from panodiff.report.numbers import Absent
 from panodiff.report.pictures import Rows
-from panodiff.report.sections import looks, restored, results, sheets, shots, sources, verdict
+from panodiff.report.sections import looks, restored, results, sheets, shots, sources, study, verdict
 from panodiff.report.sections.shots import Find
 from panodiff.sources.catalogue import read_catalogue
 
@@ -71,6 +71,7 @@ def make_report(
         "looks": _looks(evaluation),
         "superres": _superres(evaluation, find),
         "data": _data(params, find),
+        "study": study.show_study(find("metrics/study.json")),
         "training": _training(find),
         "runs": _runs(loaded),
         "audit": verdict.show_verdict(records),

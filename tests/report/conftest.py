@@ -30,6 +30,7 @@ from panodiff.pipeline import load_pipeline
 from panodiff.record import describe_environment
 from panodiff.report.page import make_report
 from panodiff.sampling.sample import synthetic_text
+from panodiff.study.readings import analyse_readings
 from panodiff.superres.losses import encoder_loss
 from panodiff.superres.model import load_superres
 from panodiff.superres.train import train_superres
@@ -104,6 +105,8 @@ def fill() -> None:
     )
     run = Run(params=params, models=models, corpus=corpus, tables=Path("metrics/evaluation"), check_stop=lambda: None)
     evaluate(run, Path("data/synthetic"), Path("metrics/evaluation.json"))
+    places = {"out": Path("metrics/study.json"), "figures": Path("metrics/study")}
+    analyse_readings(Path("data/readings"), Path("data/study"), seed=params.seed, **places)  # nobody has read yet
     write_records()
 
 

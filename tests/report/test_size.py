@@ -24,6 +24,8 @@ PIECES = {  # figure: rows of so many pictures, and their sizes
     "duplicates": (1, [(2688, 808, 3)]),
     "superres": (1, [(5 * 258, 3 * 514)]),
     "forward": (1, [(3 * 130, 3 * 258)]),
+    "study": (5, [(1050, 1050, 3)]),
+    "fooled": (1, [(1338, 1050, 3)]),
 }
 
 

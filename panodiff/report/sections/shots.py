@@ -13,10 +13,11 @@ from panodiff.report.pictures import Rows, Shot, spread
 from panodiff.report.sections.looks import closest_pairs, flagged_copies, where_shot
 from panodiff.report.sections.restored import restored_crops
 from panodiff.report.sections.sheets import contact_sheets, sheet
+from panodiff.report.sections.study import fooled_panel, study_figures
 
 Find = Callable[[str], Path]  # from a path below the project's top folder to where it lies
 LEFT_OUT = Absent("pictures of real radiographs are left out (report.real_images: false)")
-BYTES = {  # of the pictures of each figure; as text in the page they are a third larger, and all together below 13 MB
+BYTES = {  # of the pictures of each figure; as text in the page they are a third larger, and all together below 14 MB
     "synthetic": 2_400_000,
     "low": 500_000,
     "pairs": 700_000,
@@ -30,11 +31,13 @@ BYTES = {  # of the pictures of each figure; as text in the page they are a thir
     "duplicates": 300_000,
     "superres": 400_000,
     "forward": 200_000,
+    "study": 300_000,
+    "fooled": 200_000,
 }
 NUM_REAL = 8  # real radiographs shown under the synthetic ones
 NUM_SUPERRES_MILESTONES = 5  # of a training, shown in pictures
 SUPERRES_COLUMNS = ["bicubic", "this model", "real"]
-_OF_REAL = ("real", "crops", "sheets", "duplicates", "superres", "forward")
+_OF_REAL = ("real", "crops", "sheets", "duplicates", "superres", "forward", "fooled")
 _GAP = 2  # of panodiff.images.tile
 
 
@@ -58,6 +61,7 @@ def _synthetic(params: Params, find: Find) -> dict[str, Rows]:
         "where": [[where_shot(measured / "where.csv", published)]],
         "diffusion": [[Shot(read_grey(diffusion / "progress.png"), "Samples at fixed noise through the training")]],
         "reverse": [[Shot(read_grey(diffusion / "reverse.png"), "Noise that becomes a radiograph, in nine pictures")]],
+        "study": study_figures(find("metrics/study")),
     }
 
 
@@ -72,6 +76,7 @@ def _real(params: Params, find: Find) -> dict[str, Rows]:
         "duplicates": [[copies]] if copies else [],
         "superres": [[superres_progress(find("metrics/superres"))]],
         "forward": [[Shot(forward, "A radiograph at nine noise levels")]],
+        "fooled": fooled_panel(find("metrics/study")),
     }
 
 

@@ -34,7 +34,7 @@ def test_the_page_says_what_was_checked_on_which_stages_and_that_there_is_more(
     assert "FAILS The code of the recorded commit is what ran" in text  # the project is no git checkout
     assert "ran outside a git checkout" in text
     assert "holds Every synthetic picture says what it is, as its row does" in text
-    assert "the records of 9 stages: split, train_encoder" in text
+    assert "the records of 10 stages: split, train_encoder" in text
     assert "panodiff audit makes all 13" in text
 
 
