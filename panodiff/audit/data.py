@@ -11,7 +11,6 @@ import yaml
 
 from panodiff.audit.findings import Finding
 from panodiff.audit.run import Run
-from panodiff.checkpoint import model_sha256
 from panodiff.files import list_files
 from panodiff.images import read_text_chunks
 from panodiff.manifest import read_manifest
@@ -201,7 +200,8 @@ def _about_pictures(run: Run, resolution: str) -> tuple[int, list[str]]:
     models = {"panodiff:diffusion_model_sha256": "data/models/diffusion"}
     if resolution == "high":
         models["panodiff:superres_model_sha256"] = "data/models/superres"
-    expected = {key: model_sha256(run.root / path) for key, path in models.items() if (run.root / path).is_dir()}
+    weights = {key: f"{path}/model.safetensors" for key, path in models.items()}
+    expected = {key: run.contents.sha256(path) for key, path in weights.items() if (run.root / path).is_file()}
     problems: list[str] = []
     for values in rows.to_dict("records"):
         row = {str(key): value for key, value in values.items()}

@@ -65,14 +65,14 @@ def about_stage(record: Record) -> Facts:
 
 def in_short(record: Record) -> str:
     """The same of a stage that is one of many, in a line."""
-    return f"{_commit(record)}; fingerprint {record['fingerprint'][:16]}; finished {_time(record['finished'])} UTC"
+    return f"{_commit(record, 12)}; fingerprint {record['fingerprint'][:16]}; finished {_time(record['finished'])} UTC"
 
 
-def _commit(record: Record) -> str:
+def _commit(record: Record, length: int | None = None) -> str:
     git = record["environment"]["git"]
     if not git:
         return "outside a git checkout"
-    return f"commit {git['commit']}, {'with UNCOMMITTED changes' if git['dirty'] else 'nothing uncommitted'}"
+    return f"commit {git['commit'][:length]}, {'with UNCOMMITTED changes' if git['dirty'] else 'nothing uncommitted'}"
 
 
 def _time(text: str) -> str:

@@ -117,8 +117,8 @@ def _about_itself(picture: _Picture) -> Facts:
     if row:
         facts.append(("bytes", f"those of its row in {table}, SHA-256 {picture.sha256}"))
     elif picture.claimed:
-        claimed = f"{picture.claimed['id']}, the row has {picture.claimed['sha256']}"
-        facts.append(("bytes", f"NOT those of its row in {table}: SHA-256 {picture.sha256}; of {claimed}"))
+        there = f"the row of {picture.claimed['id']} has {picture.claimed['sha256']}"
+        facts.append(("bytes", f"NOT those of its row in {table}: SHA-256 {picture.sha256}; {there}"))
     else:
         facts.append(
             ("bytes", f"SHA-256 {picture.sha256}; {table} has no such index: it is of another run, or changed")

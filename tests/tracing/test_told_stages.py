@@ -45,7 +45,7 @@ def test_a_stage_tells_code_telling_parameters_environment_and_time():
 def test_uncommitted_changes_and_a_missing_checkout_are_told():
     dirty = record(git={"commit": "c" * 40, "dirty": True})
     assert "with UNCOMMITTED changes" in dict(about_stage(dirty))["code"]
-    assert in_short(dirty).startswith(f"commit {'c' * 40}, with UNCOMMITTED changes; fingerprint {'f' * 16};")
+    assert in_short(dirty).startswith(f"commit {'c' * 12}, with UNCOMMITTED changes; fingerprint {'f' * 16};")
     assert dict(about_stage(record(git=None)))["code"] == "outside a git checkout"
 
 
