@@ -5,6 +5,8 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from panodiff.study.commands import add_study
+
 EXIT_PROBLEM = 1  # of doctor, audit and redraw: something is not as it should be
 EXIT_REFUSED = 2  # wrong arguments, parameters, weights; nothing was done
 
@@ -58,6 +60,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     seeds.add_argument("--csv", type=Path, metavar="FILE", help="write the table to a CSV file as well")
     seeds.set_defaults(run=_seeds)
+
+    add_study(commands.add_parser("study", help="hold a reader study: invite, serve, status, export, delete, analyse"))
 
     weights = commands.add_parser("weights", help="list or install the pretrained weights that a parameter may ask for")
     actions = weights.add_subparsers(title="actions", required=True, metavar="ACTION")

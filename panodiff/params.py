@@ -251,6 +251,15 @@ class StudyParams(Section):
     break_every: Count
     time_limit_s: Positive
 
+    @model_validator(mode="after")
+    def _repeats_are_apart(self) -> Self:
+        if 2 * self.num_repeats > self.num_real + self.num_synthetic:
+            raise ValueError(
+                f"num_repeats must be at most half of num_real + num_synthetic, so that half a study lies between two "
+                f"looks, got {self.num_repeats} of {self.num_real + self.num_synthetic}"
+            )
+        return self
+
 
 class ReportParams(Section):
     """How much the report shows."""
