@@ -196,7 +196,8 @@ def _write_figures(
 ) -> None:
     """What of the page belongs in a paper, file by file."""
     head, data = content["head"], content["data"]
-    figures = FigureFolder(folder, [f"profile {head['profile']}", f"seed {head['seed']}", f"commit {head['commit']}"])
+    phantoms = ["drawn phantoms, no patients"] if head["profile"] == "smoke" else []
+    figures = FigureFolder(folder, [f"profile {head['profile']}", f"seed {head['seed']}", *phantoms])
     figures.add_table("headline", headline, _HEADLINE)
     figures.add_grid("samples-high", shown["synthetic"], _SAMPLES.format(head["high_size"]))
     figures.add_grid("samples-low", shown["low"], _SAMPLES.format(head["low_size"]))

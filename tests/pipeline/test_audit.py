@@ -96,11 +96,11 @@ def test_one_flipped_byte_in_any_output_is_named(finished: Path) -> None:
     for stage in load_pipeline(finished).values():
         for out in stage.outs:
             path = finished / out
-            file = (
-                path
-                if path.is_file()
-                else max(path.rglob("*"), key=lambda file: file.is_file() and file.stat().st_size)
-            )
+            files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+            if not files:  # no reader study has been held: its folder of figures is empty
+                assert out == "metrics/study"
+                continue
+            file = max(files, key=lambda file: file.stat().st_size)
             position = file.stat().st_size // 2
             flip(file, position)
             named = check_outputs(load_run(finished)).problems

@@ -12,7 +12,7 @@ from panodiff.images import read_text_chunks
 from panodiff.pipeline import StageDefinition, load_pipeline
 
 DATA = {"split", "train_encoder", "analyse_sources", "train_diffusion", "train_superres", "sample", "upscale"}
-TAIL = {"evaluate", "study", "report"}
+TAIL = {"evaluate", "study", "analyse_study", "report"}
 
 
 def downstream(name: str, stages: dict[str, StageDefinition]) -> set[str]:
