@@ -72,7 +72,8 @@ def test_the_stage_reads_nothing_that_dvc_yaml_does_not_list(
     project.report(tmp_path)
     monkeypatch.setattr(sys.modules[__name__], "_read", None)
     root = project.root.resolve()
-    found = {path.relative_to(root) for path in opened if path.is_relative_to(root)}
+    # Imports try to open entries of sys.path that are no files, as an editable install leaves one.
+    found = {path.relative_to(root) for path in opened if path.is_relative_to(root) and path.exists()}
     deps = load_pipeline()["report"].deps
     frame = {Path("dvc.yaml"), Path("params.yaml")}
     assert len(found) > 40
