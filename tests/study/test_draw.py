@@ -2,11 +2,13 @@ import json
 import struct
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.metrics import roc_auc_score
 
 from panodiff.images import read_grey, write_grey
 from panodiff.params import Params
@@ -80,6 +82,52 @@ def test_the_pixels_are_those_of_the_sources(data, tmp_path):
         case = read_grey(tmp_path / "study/served/cases" / f"{row.case}.png")
         np.testing.assert_array_equal(case, read_grey(paths[row.id]))
         assert (row.label == "synthetic") == row.id.startswith("synthetic")
+
+
+def form_of(path: Path) -> dict[str, float]:
+    """What a script may measure of a case without seeing what is in the picture."""
+    decoded = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    counts = np.bincount(decoded.ravel(), minlength=256)
+    used = np.flatnonzero(counts)
+    return {
+        "bytes": path.stat().st_size,
+        "channels": decoded.ndim,
+        "depth": decoded.dtype.itemsize,
+        "pixels": decoded.size,
+        "darkest": used[0],
+        "brightest": used[-1],
+        "black": counts[0],
+        "white": counts[255],
+        "greys left out": used[-1] - used[0] + 1 - len(used),
+    }
+
+
+def test_of_pictures_alike_in_content_no_measure_of_form_tells_the_classes_apart(tmp_path):
+    """Pictures of one kind on both sides: file length and the ends of the histogram then differ by chance only."""
+    generator, num = np.random.default_rng(0), 60
+
+    def picture() -> np.ndarray:  # some are short of black or white, some are cut off there, some leave greys out
+        low, high = generator.integers(-60, 60), generator.integers(200, 320)
+        grain = cv2.GaussianBlur(generator.random((32, 64)), (0, 0), generator.uniform(0.5, 3))
+        greys = low + (high - low) * (grain - grain.min()) / np.ptp(grain)
+        step = generator.choice([1, 2], p=[0.7, 0.3])
+        return (np.clip(greys, 0, 255) // step * step).astype(np.uint8)
+
+    rows, ids = [], [f"synthetic-{index:06d}" for index in range(num)]
+    for index in range(num):
+        path = tmp_path / f"real/{index}.png"
+        write_grey(path, picture())
+        rows.append({"id": f"r{index}", "source": "adld", "split": "test", "status": "kept", "high_path": str(path)})
+        write_grey(tmp_path / f"synthetic/{ids[index]}.png", picture(), {"Title": "Synthetic panoramic radiograph"})
+    pd.DataFrame({"id": ids}).to_csv(tmp_path / "published.csv", index=False)
+    key = draw((pd.DataFrame(rows), tmp_path / "synthetic"), asking_for(num, num), tmp_path / "study")
+    forms = pd.DataFrame([form_of(tmp_path / f"study/served/cases/{case}.png") for case in key["case"]])
+    deviation = np.sqrt((2 * num + 1) / (12 * num * num))  # of the AUC of a measure that says nothing
+    for name, values in forms.items():
+        assert abs(roc_auc_score(key["label"] == "synthetic", values) - 0.5) < 3.5 * deviation, name
+    for name in ("channels", "depth", "pixels"):
+        assert forms[name].nunique() == 1, name
+    assert all(forms[name].nunique() > 5 for name in ("bytes", "darkest", "brightest", "black", "white"))
 
 
 def test_what_readers_may_see_holds_no_label(data, tmp_path):
