@@ -1,6 +1,7 @@
 """The command `panodiff`: what is not a stage of the pipeline."""
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -9,6 +10,7 @@ from panodiff.study.commands import add_study
 
 EXIT_PROBLEM = 1  # of doctor, audit and redraw: something is not as it should be
 EXIT_REFUSED = 2  # wrong arguments, parameters, weights; nothing was done
+EXIT_NOT_READ = 128 + 13  # as of a program that SIGPIPE ended
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -16,6 +18,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         code: int = options.run(options)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read the output, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what Python writes at its end
+        return EXIT_NOT_READ
     except ValueError as error:  # ParamsError, WeightsError and SummaryError are such
         print(f"\n{error}\n", file=sys.stderr)
         return EXIT_REFUSED

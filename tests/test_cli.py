@@ -1,6 +1,7 @@
 """The command `panodiff`: its exit codes, its messages, and how soon it answers."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -191,3 +192,12 @@ def test_the_brief_doctor_says_nothing_but_problems(project: Path, capsys: pytes
     (project / ".dvc/config").touch()
     assert main(["doctor", "--brief"]) == 0
     assert capsys.readouterr().out == ""
+
+
+def test_a_reader_of_the_output_that_has_seen_enough_leaves_no_traceback():
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "panodiff.cli", "weights", "list"]
+    ended = subprocess.run(command, check=False, stdout=writing, stderr=subprocess.PIPE, cwd=ROOT, text=True)
+    os.close(writing)
+    assert (ended.returncode, ended.stderr) == (141, "")

@@ -29,8 +29,8 @@ _HEADLINE = (
     "where it has one. A value that was not measured is empty."
 )
 _SAMPLES = (
-    "Synthetic radiographs of {} pixels, the first by number, none picked. Look for whole arches, teeth that differ, "
-    "and jaws that close on both sides."
+    "Synthetic radiographs of {} pixels, the first by number, none picked for its looks. Look for whole arches, teeth "
+    "that differ, and jaws that close on both sides."
 )
 _CROPS = (
     "Radiographs of the test split reduced, and enlarged again: the square of each with the strongest edges. The third "
