@@ -50,6 +50,7 @@ TARGET = HarmonizeParams(high_size=(128, 256), low_size=(32, 64), aspect="keep")
 KINDS = tuple(CHANGES)
 STRANGERS = "blurred strangers"
 NUM_TRAIN = 5000  # of the search that is timed
+LEAST_PHANTOMS = 300
 Images = NDArray[np.uint8]  # (N, H, W)
 
 
@@ -63,6 +64,8 @@ def main() -> None:
     parser.add_argument("--plant", type=int, default=100, help="copies of each kind a fold")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "copies.json")
     options = parser.parse_args()
+    if options.num < LEAST_PHANTOMS:
+        parser.error(f"--num must be at least {LEAST_PHANTOMS}: the search is timed with as many as a smoke run has")
     with seeded_init(0, "benchmark/encoder"):
         encoders = {"random encoder": Encoder((16, 32, 64, 96)).eval()}
     if options.encoder:
