@@ -26,8 +26,10 @@ def analyse_readings(folder: Path, study: Path, *, seed: int, out: Path, figures
     if not answers.is_file():
         write_json(out, {"absent": f"no reader study has been held yet: {answers} is missing"})
         return
-    cases = set(pd.read_csv(key)["case"])
-    read = set(pd.read_csv(answers)["case"]) if "case" in pd.read_csv(answers, nrows=0) else set()
+    if len(answers.read_text(encoding="utf-8-sig").split("\n", 1)[-1].strip()) == 0:
+        write_json(out, {"absent": f"nobody has answered yet: {answers} has no row"})
+        return
+    cases, read = (set(pd.read_csv(path, dtype=str).get("case", [])) for path in (key, answers))
     if unknown := len(read - cases):
         reason = f"the answers are to cases of another draw: {unknown} of {len(read)} cases are not in {key}"
         write_json(out, {"absent": reason})

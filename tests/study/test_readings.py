@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from panodiff.images import write_grey
 from panodiff.study.levels import LEVELS
@@ -56,6 +57,13 @@ def test_without_answers_the_statistics_are_absent_with_the_reason(tmp_path: Pat
     study(tmp_path)
     assert "no reader study has been held yet" in analysed(tmp_path)["absent"]
     assert list((tmp_path / "figures").iterdir()) == []
+
+
+@pytest.mark.parametrize("text", ["reader,case,answer\n", "\n", ""])
+def test_an_export_before_the_first_answer_is_no_study_yet(tmp_path: Path, text: str):
+    study(tmp_path)
+    (tmp_path / "readings/readings.csv").write_text(text)
+    assert "nobody has answered yet" in analysed(tmp_path)["absent"]
 
 
 def test_answers_to_the_cases_of_another_draw_are_not_analysed(tmp_path: Path):

@@ -31,7 +31,8 @@ FIGURES = {  # of metrics/study, by name: what each is called, and what to see i
     ),
     "course": (
         "Along the study",
-        "Accuracy in each tenth of the course. A black line that rises: readers learn what gives the images away.",
+        "Accuracy in each tenth of the course, a few images each, so that lines jump by chance; the table says whether "
+        "the rise is more than that.",
     ),
 }
 FOOLED = (
@@ -67,6 +68,12 @@ MEASURES = (
         over="readers",
     ),
     Measure(
+        title="The same, for other readers and other images",
+        meaning="Each label counts half, however many images bear it. Wider: the images are a sample as well.",
+        path="readers_and_cases.certainty_weighted",
+        over="readers and cases",
+    ),
+    Measure(
         title="Accuracy, unsure as half right",
         meaning="Probable answers count like definite ones.",
         path="pooled.accuracy.unsure_half",
@@ -97,6 +104,12 @@ MEASURES = (
         over="readers",
     ),
     Measure(
+        title="Average precision",
+        meaning="Precision averaged over the recall of synthetic images; by chance it is their share.",
+        path="pooled.average_precision",
+        over="readers",
+    ),
+    Measure(
         title="Agreement on fake or not (Fleiss' kappa)",
         meaning="0: as by chance, 1: complete. Low: what one reader takes for a sign says nothing to another.",
         path="agreement.fleiss_two",
@@ -121,9 +134,9 @@ MEASURES = (
         over="readers",
     ),
     Measure(
-        title="Learning: second half minus first",
-        meaning="Change of the accuracy weighted by certainty. Above 0: readers learnt while they read.",
-        path="course.second_minus_first",
+        title="Learning: from the first image to the last",
+        meaning="Change of the accuracy weighted by certainty, at equal labels. Above 0: readers learnt.",
+        path="course.slope",
         over="readers",
     ),
 )
@@ -149,6 +162,8 @@ def show_study(path: Path) -> dict[str, Any] | Absent:
         "num_readings": found["num_readings"],
         "num_readers": len(found["counted_readers"]),
         "left_out": list(found["left_out_readers"]),
+        "shared": _shared(found),
+        "groups": _groups(found["groups"]),
         "test": _test(_at(found, "readers_and_cases.auc")),
         "rows": [_row(measure, _at(found, measure.path)) for measure in MEASURES],
         "readers": [_reader(name, values) for name, values in found["readers"].items()],
@@ -199,6 +214,39 @@ def _test(found: Mapping[str, Any] | Absent) -> str:
         f"Mean AUC against {number(found['chance'])}: t = {number(found['t'])}, df = {number(found['df'])}, "
         f"p = {number(found['p'])}, readers and cases random."
     )
+
+
+def _shared(found: Mapping[str, Any]) -> str:
+    """A sentence on the images that all readers read, where these are not all; else empty."""
+    shared = found["readers_and_cases"].get("num_cases", found["num_cases"])
+    if shared == found["num_cases"]:
+        return ""
+    return (
+        f"Only {shared['real']} real and {shared['synthetic']} synthetic ones were read by all: AUC and agreement are "
+        "of these."
+    )
+
+
+def _groups(found: Mapping[str, Any]) -> list[list[str | Absent]] | Absent:
+    """Rows of the comparison of two groups: quantity, both means, difference with interval, p."""
+    if "absent" in found:
+        return Absent(found["absent"])
+    names = list(found["num_readers"])
+    head = [
+        "",
+        *(f"{name} ({found['num_readers'][name]})" for name in names),
+        "Difference",
+        "p, permutation of readers",
+    ]
+    rows: list[list[str | Absent]] = [list(head)]
+    for key, title in (("auc", "AUC"), ("certainty_weighted", "Accuracy, weighted by certainty")):
+        of = found[key]
+        difference = _value(
+            {"value": of["effect"]} | {name: of[name] for name in ("low", "high", "absent") if name in of}
+        )
+        p = f"{number(of['p'])} (at least {number(of['smallest_p'])} with so few)"
+        rows.append([title, *(number(mean) for mean in of["means"]), difference, p])
+    return rows
 
 
 def _reader(name: str, found: Mapping[str, Any]) -> list[str | Absent]:

@@ -8,7 +8,7 @@ import pandas as pd
 from statsmodels.stats.inter_rater import aggregate_raters, fleiss_kappa
 
 from panodiff.randomness import numpy_generator
-from panodiff.study.analysis.scores import Floats, over_readers, proportion
+from panodiff.study.analysis.scores import SAME, Floats, over_readers, proportion
 
 _RESAMPLES = 2000
 
@@ -72,6 +72,8 @@ def _with_interval(value: float, resampled: list[float]) -> dict[str, Any]:
     if np.isnan(value):
         return _kappa(value)
     low, high = np.nanquantile(resampled, [0.025, 0.975])
+    if high - low < SAME:
+        return {"value": value, "absent": "all resamples of the cases give the same"}
     return {"value": value, "low": float(low), "high": float(high)}
 
 
@@ -91,7 +93,7 @@ def agreement_with_oneself(first: pd.DataFrame, repeats: pd.DataFrame) -> dict[s
     return {
         "num_pairs": len(pairs),
         "same_answer": proportion(int((pairs["score"] == pairs["score_again"]).sum()), len(pairs)),
-        "cohen_quadratic": over_readers(kappas) if kappas else {"absent": "no reader has a kappa"},
+        "cohen_quadratic": over_readers(kappas, least=-1.0) if kappas else {"absent": "no reader has a kappa"},
         "readers": by_reader,
     }
 

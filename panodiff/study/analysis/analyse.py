@@ -27,7 +27,7 @@ def analyse(readings: pd.DataFrame, labels: pd.DataFrame, *, seed: int) -> dict[
     content: dict[str, Any] = rounded(
         {
             "num_cases": {label: int((cases["label"] == label).sum()) for label in LABELS},
-            "num_readings": len(study.first),
+            "num_readings": len(study.of_counted),
             "num_repeats": len(study.repeats),
             "counted_readers": study.counted,
             "left_out_readers": study.left_out,
@@ -154,6 +154,12 @@ def as_lines(result: dict[str, Any]) -> list[str]:
     if left_out:
         lines.append(f"Left out of all means, with less than {FULL_SHARE:.0%} of the cases: {', '.join(left_out)}")
     tests, pooled = result["readers_and_cases"], result["pooled"]
+    if "num_cases" in tests and tests["num_cases"] != cases:
+        shared = tests["num_cases"]
+        lines.append(
+            f"Only {shared['real']} real and {shared['synthetic']} synthetic images were read by all of them: of these "
+            "are the means with readers and cases random, and agreement"
+        )
     for name, title in (("auc", "AUC"), ("certainty_weighted", "certainty-weighted accuracy")):
         lines.append(f"Mean {title}, readers and cases random: {_as_text(tests.get(name, tests))}")
     for rule in scores.RULES:

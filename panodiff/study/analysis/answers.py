@@ -2,6 +2,7 @@
 
 import csv
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
@@ -14,6 +15,7 @@ from panodiff.study.levels import LABELS, LEVELS, READING_COLUMNS
 
 _ANSWER_COLUMNS = {"reader": "User Name", "case": "File", "answer": "RealFakeValueSlider"}  # own: published
 _LABEL_COLUMNS = {"case": "Filename", "label": "Label"}
+_MORE_LABEL_COLUMNS = ("id", "warm_up")  # of key.csv
 _LABEL_WORDS = {label: label for label in LABELS} | {"fake": "synthetic"}
 _IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
 _NUMBERS = ("position", "viewing_s", "response_s")
@@ -31,14 +33,18 @@ def read_answers(answers: Path, labels: Path) -> tuple[pd.DataFrame, pd.DataFram
     Raises:
         ValueError: What must hold in the files, with the file, the line and the value that breaks it.
     """
-    truth = _read_labels(labels)
-    rows = _rows(answers, _ANSWER_COLUMNS)
+    truth, warm_up = _read_labels(labels)
+    rows = _rows(answers, _ANSWER_COLUMNS, READING_COLUMNS)
     readings = [_reading(row) for row in rows]
     known = set(truth["case"])
     first_at: dict[tuple[Any, ...], str] = {}
     groups: dict[str, str] = {}
     for row, reading in zip(rows, readings, strict=True):
         reader, case = reading["reader"], reading["case"]
+        if case in warm_up:
+            raise ValueError(
+                f"{row.at}: answers to warm-up cases do not count, {case!r} is one by {labels}: leave it out"
+            )
         if case not in known:
             raise ValueError(f"{row.at}: each case must have a label in {labels}, {case!r} has none")
         key = (reader, case, reading.get("repeat", 0))
@@ -51,6 +57,9 @@ def read_answers(answers: Path, labels: Path) -> tuple[pd.DataFrame, pd.DataFram
         group = reading.get("group", "")
         if groups.setdefault(reader, group) != group:
             raise ValueError(f"{row.at}: a reader must stay in one group, {reader!r} was in {groups[reader]!r} before")
+    for (reader, case, repeat), at in first_at.items():
+        if repeat and (reader, case, 0) not in first_at:
+            raise ValueError(f"{at}: a repeat must have a first reading, {reader!r} has none of {case!r}")
     return pd.DataFrame(readings), truth
 
 
@@ -61,10 +70,11 @@ def case_name(text: str) -> str:
     return stem if stem and dot + suffix.lower() in _IMAGE_SUFFIXES else name
 
 
-def _read_labels(path: Path) -> pd.DataFrame:
+def _read_labels(path: Path) -> tuple[pd.DataFrame, set[str]]:
+    """The labels of the cases that count, and the names of those of the warm-up."""
     first_at: dict[str, str] = {}
-    found = []
-    for at, cells in _rows(path, _LABEL_COLUMNS):
+    found, warm_up = [], set()
+    for at, cells in _rows(path, _LABEL_COLUMNS, (*_LABEL_COLUMNS, *_MORE_LABEL_COLUMNS)):
         case, word = case_name(cells["case"]), cells["label"].lower()
         if not case:
             raise ValueError(f"{at}: each label must name its case, this one is empty")
@@ -76,8 +86,11 @@ def _read_labels(path: Path) -> pd.DataFrame:
                 f"tell cases apart)"
             )
         first_at[case] = at
-        found.append({"case": case, "label": _LABEL_WORDS[word]} | ({"id": cells["id"]} if "id" in cells else {}))
-    return pd.DataFrame(found)
+        if cells.get("warm_up") == "1":
+            warm_up.add(case)
+        else:
+            found.append({"case": case, "label": _LABEL_WORDS[word]} | ({"id": cells["id"]} if "id" in cells else {}))
+    return pd.DataFrame(found, columns=list(found[0]) if found else list(_LABEL_COLUMNS)), warm_up
 
 
 def _reading(row: _Row) -> dict[str, Any]:
@@ -91,9 +104,9 @@ def _reading(row: _Row) -> dict[str, Any]:
     values: dict[str, Any] = cells | {"case": case_name(cells["case"]), "answer": answer}
     values |= {name: _number(cells[name], name, at) for name in _NUMBERS if name in cells}
     if "repeat" in cells:
-        if cells["repeat"] not in ("", "0", "1"):
+        if cells["repeat"] not in ("", "0", "1", "0.0", "1.0"):  # as a table with empty cells is written by pandas
             raise ValueError(f"{at}: repeat must be 0, 1 or empty, got {cells['repeat']!r}")
-        values["repeat"] = int(cells["repeat"] or 0)
+        values["repeat"] = int(cells["repeat"].startswith("1"))
     return {name: values[name] for name in READING_COLUMNS if name in values}
 
 
@@ -108,8 +121,11 @@ def _number(text: str, name: str, at: str) -> float:
     return value
 
 
-def _rows(path: Path, columns: dict[str, str]) -> list[_Row]:
-    """The rows of a CSV that has the columns `columns`, or the published ones, which then get the own names."""
+def _rows(path: Path, columns: dict[str, str], own: Sequence[str]) -> list[_Row]:
+    """The rows of a CSV that has the columns `columns`, of which those in `own` are read, or the published ones.
+
+    Those get the names of `columns`, and no other column of such a file is read.
+    """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.reader(file, strict=True)
@@ -121,21 +137,27 @@ def _rows(path: Path, columns: dict[str, str]) -> list[_Row]:
         raise ValueError(f"{path} must be a CSV in UTF-8: {error}") from error
     if not any(header):
         raise ValueError(f"{path} must hold a table, it is empty")
-    if not set(columns) <= set(header):
-        own = {published: name for name, published in columns.items()}
-        if not set(own) <= set(header):
-            raise ValueError(
-                f"{path} must have the columns {', '.join(columns)}, or as published {', '.join(own)}; it has "
-                f"{', '.join(header)}"
-            )
-        header = [own.get(name, name) for name in header]
+    if set(columns.values()) <= set(header):
+        taken = {published: name for name, published in columns.items()}
+    elif set(columns) <= set(header):
+        taken = {name: name for name in own}
+    else:
+        raise ValueError(
+            f"{path} must have the columns {', '.join(columns)}, or as published {', '.join(columns.values())}; it has "
+            f"{', '.join(header)}"
+        )
+    if twice := [name for name in taken if header.count(name) > 1]:
+        raise ValueError(f"{path} must have one column {twice[0]}, it has {header.count(twice[0])}")
     if not lines:
         raise ValueError(f"{path} must hold at least one row below its header, it has none")
     for number, cells in lines:
         if len(cells) != len(header):
             raise ValueError(f"{path}, line {number}: a row must have {len(header)} cells, it has {len(cells)}")
     return [
-        _Row(f"{path}, line {number}", dict(zip(header, (cell.strip() for cell in cells), strict=True)))
+        _Row(
+            f"{path}, line {number}",
+            {taken[name]: cell.strip() for name, cell in zip(header, cells, strict=True) if name in taken},
+        )
         for number, cells in lines
     ]
 

@@ -34,6 +34,7 @@ _STYLE: Any = {
     "legend.frameon": False,
 }
 _MEAN = "mean over readers"  # stands in the column of readers
+_NAMES = ("readers", "answers", "certainty", "cases", "roc", "times", "course", "fooled")
 _NUM_TENTHS = 10
 _NUM_SHOWN = 4  # images of either label on the panel
 
@@ -56,6 +57,9 @@ def draw_figures(
         return []
     tables = _tables(study, labels, result)
     drawings = _drawings(tables, result, images)
+    for name in _NAMES:  # of an earlier study, which had more to show
+        (folder / f"{name}.csv").unlink(missing_ok=True)
+        (folder / f"{name}.png").unlink(missing_ok=True)
     for name, table in tables.items():
         write_columns(folder / f"{name}.csv", {str(column): table[column].to_numpy() for column in table})
     for name, (height, draw) in drawings.items():
@@ -150,7 +154,7 @@ def _draw_answers(figure: Figure, table: pd.DataFrame) -> None:
             for text, level in zip(texts, part["answer"], strict=True):
                 text.set_color("white" if level.startswith("definitely") else "black")
         axes.axis("off")
-        axes.set_title(f"{label} images (n = {part['count'].sum()})")
+        axes.set_title(f"{label} images, {part['count'].sum()} answers")
     handles = [figure.axes[0].bar(0, 0, color=_COLOURS[level], label=level) for level in LEVELS]
     figure.legend(handles=handles, loc="outside lower center", ncols=3, handlelength=1, handleheight=1)
 
@@ -209,7 +213,7 @@ def _draw_roc(axes: Axes, table: pd.DataFrame, result: dict[str, Any]) -> None:
             linewidth=0.9,
             marker="o",
             markersize=2,
-            label=f"{reader}: {result['readers'][reader]['auc']['value']:.3f}" if named else None,
+            label=_plain(f"{reader}: {result['readers'][reader]['auc']['value']:.3f}") if named else None,
         )
     label = f"mean: {result['pooled']['auc']['mean']:.3f}"
     axes.plot(mean["false_positive_rate"], mean["true_positive_rate"], color="black", linewidth=1.8, label=label)
@@ -218,6 +222,11 @@ def _draw_roc(axes: Axes, table: pd.DataFrame, result: dict[str, Any]) -> None:
     axes.set_aspect("equal")
     axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
     axes.legend(title="area under the curve", loc="lower right", handlelength=1.4)
+
+
+def _plain(text: str) -> str:
+    """`text` as it stands: matplotlib takes $ for a formula, and a legend leaves out what begins with _."""
+    return ("\u200b" if text.startswith("_") else "") + text.replace("$", r"\$")
 
 
 def _draw_times(axes: Axes, table: pd.DataFrame) -> None:
@@ -269,7 +278,7 @@ def _draw_course(axes: Axes, table: pd.DataFrame) -> None:
 
 def _draw_fooled(figure: Figure, fooled: dict[str, Any], images: Path) -> None:
     """Two columns of images, those that fooled most on top."""
-    shown = {name: found["most"][:_NUM_SHOWN] for name, found in fooled.items()}
+    shown = {name: found["most"][:_NUM_SHOWN] for name, found in fooled.items() if found["most"]}
     grid = figure.subplots(max(map(len, shown.values())), len(shown), squeeze=False)
     for column, (name, cases) in enumerate(shown.items()):
         grid[0, column].set_title(name.replace("_", " "))
@@ -281,13 +290,11 @@ def _draw_fooled(figure: Figure, fooled: dict[str, Any], images: Path) -> None:
             if image is None:
                 raise ValueError(f"the folder of images must hold each case as PNG, it lacks {path}")
             axes.imshow(image, cmap="gray", vmin=0, vmax=255)
-            wrong = LEVELS[:2] if name.startswith("synthetic") else LEVELS[3:]
-            num = sum(case["answers"][level] for level in wrong)
-            axes.text(
-                0.5,
-                -0.04,
-                f"{num} of {case['num_readers']} fooled, mean score {case['mean_score']:.2f}",
-                ha="center",
-                va="top",
-                transform=axes.transAxes,
-            )
+            text = f"{_plain(case['case'])}: {num_fooled(case, name)} of {case['num_readers']} fooled"
+            axes.text(0.5, -0.04, text, ha="center", va="top", fontsize=5.5, transform=axes.transAxes)
+
+
+def num_fooled(case: dict[str, Any], side: str) -> int:
+    """How many called a case of `fooled[side]` what it is not; unsure is neither."""
+    wrong = LEVELS[:2] if side == "synthetic_taken_for_real" else LEVELS[3:]
+    return sum(case["answers"][level] for level in wrong)

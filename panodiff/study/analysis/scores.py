@@ -13,7 +13,8 @@ SCORES = dict(zip(LEVELS, (0.0, 0.25, 0.5, 0.75, 1.0), strict=True))  # how synt
 RULES = ("certainty_weighted", "unsure_half", "unsure_wrong", "unsure_dropped")
 NUM_FOOLED = 10  # images of either label that are named
 CERTAINTIES = ("definitely", "probably", "unsure")
-Z_975 = 1.959964  # quantile of the normal distribution for 95 % intervals
+Z_975 = float(stats.norm.ppf(0.975))  # for 95 % intervals
+SAME = 1e-9  # values of readers that differ by less are one value, computed in another order
 
 Floats = NDArray[np.float64]
 
@@ -53,6 +54,8 @@ def _stratified(values: Floats, synthetic: NDArray[np.bool_]) -> dict[str, Any]:
     if min(map(len, parts)) < 2:
         return {"absent": "an interval needs at least two cases of each label"}
     error = np.sqrt(sum(len(part) * part.var(ddof=1) for part in parts)) / len(values)
+    if error < SAME:
+        return {"absent": "all answers to a label are worth the same, so that their spread is not known"}
     return {
         "low": float(max(values.mean() - Z_975 * error, 0)),
         "high": float(min(values.mean() + Z_975 * error, 1)),
@@ -85,14 +88,17 @@ def specificity(readings: pd.DataFrame) -> dict[str, Any]:
     return proportion(int((scores < 0.5).sum()), len(scores))
 
 
-def over_readers(values: list[float]) -> dict[str, Any]:
-    """Mean over readers with the 95 % t-interval: readers are random, cases are these."""
+def over_readers(values: list[float], least: float = 0.0) -> dict[str, Any]:
+    """Mean over readers with the 95 % t-interval within [least, 1]: readers are random, cases are these."""
     found: dict[str, Any] = {"mean": float(np.mean(values)), "num_readers": len(values)}
     if len(values) < 2:
         return found | {"absent": "an interval over readers needs at least two of them"}
+    if np.ptp(values) < SAME:
+        return found | {"absent": "all readers have the same value, so that their spread is not known"}
     deviation = float(np.std(values, ddof=1))
     margin = float(stats.t.ppf(0.975, len(values) - 1)) * deviation / len(values) ** 0.5
-    return found | {"low": found["mean"] - margin, "high": found["mean"] + margin, "sd": deviation}
+    low, high = max(found["mean"] - margin, least), min(found["mean"] + margin, 1.0)
+    return found | {"low": low, "high": high, "sd": deviation}
 
 
 def confusion(readings: pd.DataFrame) -> dict[str, dict[str, int]]:
@@ -114,7 +120,7 @@ def by_certainty(readings: pd.DataFrame) -> dict[str, dict[str, Any]]:
 def response_times(readings: pd.DataFrame) -> dict[str, Any]:
     """Quartiles of the seconds until the answer: of all readings, by label and by certainty."""
     if "response_s" not in readings or readings["response_s"].isna().all():
-        return {"absent": "the readings hold no response_s"}
+        return {"absent": "these readings hold no response_s"}
     timed = readings.dropna(subset=["response_s"])
     return _quartiles(timed["response_s"]) | {
         "by_label": {label: _quartiles(timed["response_s"][timed["label"] == label]) for label in LABELS},

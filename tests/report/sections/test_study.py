@@ -80,7 +80,7 @@ def test_every_number_of_a_study_is_on_the_page_as_it_was_measured(project: Simp
     assert "3 readers said of 12 real and 12 synthetic radiographs" in text
     assert f"p = {number(auc['p'])}, readers and cases random." in text
     shares = (*pooled["accuracy"].values(), pooled["sensitivity"], pooled["specificity"])
-    for value in (auc, *shares, found["course"]["second_minus_first"]):
+    for value in (auc, *shares, found["course"]["slope"]):
         assert f"{number(value['mean'])} [{number(value['low'])}, {number(value['high'])}]" in text
     for name in ("fleiss_two", "fleiss_five", "cohen_quadratic_mean"):
         assert number(found["agreement"][name]["value"]) in text

@@ -9,6 +9,7 @@ from studies import TALLIES, simulated, tallied
 
 from panodiff.images import write_grey
 from panodiff.study.analysis import analyse, analyse_files, draw_figures
+from panodiff.study.analysis.figures import num_fooled
 from panodiff.study.levels import LEVELS
 
 
@@ -82,7 +83,7 @@ def test_average_precision_of_a_hand_counted_ranking():
 
 def test_every_number_of_a_whole_study_is_there_finite_and_json(study):
     readings, _, result = study
-    assert '"absent"' not in json.dumps(result, allow_nan=False)
+    assert '"absent"' not in json.dumps({name: result[name] for name in result if name != "repeats"}, allow_nan=False)
     assert result["num_readings"] == 240
     assert result["num_repeats"] == 30
     assert result["repeats"]["same_answer"]["value"] == 1  # the repeats are copies
@@ -99,6 +100,77 @@ def test_the_mean_of_either_test_is_the_mean_over_the_readers(study):
         ("unsure_half", result["pooled"]["accuracy"]["unsure_half"]["mean"]),
     ):
         assert result["readers_and_cases"][name]["mean"] == pytest.approx(mean, abs=2e-6)
+
+
+def test_the_pooled_average_precision_is_the_mean_of_the_readers_own(study):
+    _, _, result = study
+    own = [reader["average_precision"]["value"] for reader in result["readers"].values()]
+    assert result["pooled"]["average_precision"]["mean"] == pytest.approx(np.mean(own), abs=1e-6)
+    assert abs(np.mean(own) - result["pooled"]["auc"]["mean"]) > 0.001
+
+
+def test_quartiles_of_times_are_of_the_label_that_they_name(study):
+    readings, labels, result = study
+    first = readings[readings["repeat"] == 0].merge(labels, on="case")
+    for label, rows in first.groupby("label"):
+        found = result["pooled"]["response_times"]["by_label"][label]
+        quartiles = [found[name] for name in ("lower_quartile_s", "median_s", "upper_quartile_s")]
+        assert quartiles == pytest.approx(rows["response_s"].quantile([0.25, 0.5, 0.75]).tolist(), rel=1e-5)
+
+
+def test_agreement_with_oneself_falls_with_what_is_turned_round(study):
+    readings, labels, _ = study
+    turned = dict(zip(LEVELS, LEVELS[::-1], strict=True))
+    again = readings["repeat"] == 1
+    other = readings.assign(answer=readings["answer"].where(~again, readings["answer"].map(turned)))
+    found = analyse(other, labels, seed=1)["repeats"]
+    assert found["cohen_quadratic"]["mean"] < -0.3
+    unsure = (readings["answer"][again] == "unsure").mean()
+    assert found["same_answer"]["value"] == pytest.approx(unsure, abs=1e-6)
+
+
+def test_intervals_of_shares_stay_shares_and_none_is_a_point():
+    """Readers who are nearly always right, and one who is always unsure."""
+    cases = [f"c{index}" for index in range(12)]
+    labels = pd.DataFrame({"case": cases, "label": ["real", "synthetic"] * 6})
+    right = {"real": LEVELS[0], "synthetic": LEVELS[4]}
+    rows = [
+        {"reader": f"R{reader}", "case": case, "answer": "unsure" if reader == 3 or index < reader else right[label]}
+        for reader in range(4)
+        for index, (case, label) in enumerate(labels.itertuples(index=False))
+    ]
+    result = analyse(pd.DataFrame(rows), labels, seed=1)
+    assert "absent" in result["readers"]["R3"]["accuracy"]["unsure_half"]
+    assert result["readers"]["R3"]["auc"]["value"] == 0.5
+
+    def intervals(node):
+        if isinstance(node, dict):
+            if {"low", "high"} <= node.keys():
+                yield node
+            for value in node.values():
+                yield from intervals(value)
+
+    found = list(intervals({name: result[name] for name in ("pooled", "readers", "readers_and_cases", "agreement")}))
+    assert len(found) > 20
+    assert all(-1 <= each["low"] < each["high"] <= 1 for each in found)
+    shares = list(intervals({name: result[name] for name in ("pooled", "readers", "readers_and_cases")}))
+    assert all(each["low"] >= 0 for each in shares)
+
+
+def test_nine_tenths_of_the_cases_make_a_reader_count_and_less_does_not(study):
+    readings, labels, _ = study
+    for missed, counts in ((4, True), (5, False)):
+        kept = readings[(readings["reader"] != "R0") | (readings["case"] >= f"case-{missed:03d}")]
+        assert ("R0" in analyse(kept, labels, seed=1)["counted_readers"]) == counts
+
+
+def test_the_interval_of_agreement_is_about_as_wide_as_two_standard_deviations_over_samples_of_cases():
+    kappas, widths = [], []
+    for seed in range(40):
+        found = analyse(*simulated(num_cases=20, seed=100 + seed), seed=1)["agreement"]["fleiss_two"]
+        kappas.append(found["value"])
+        widths.append(found["high"] - found["low"])
+    assert np.median(widths) == pytest.approx(2 * 1.96 * np.std(kappas, ddof=1), rel=0.35)
 
 
 def test_response_times_by_certainty_are_of_the_answers_of_that_certainty(study):
@@ -245,6 +317,26 @@ def test_figures_are_the_same_bytes_each_time(study, tmp_path):
     readings, labels, result = study
     first, second = (draw_figures(readings, labels, result, tmp_path / name, None) for name in "ab")
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
+
+
+def test_a_panel_counts_those_who_called_an_image_what_it_is_not(study):
+    readings, _, result = study
+    first = readings[readings["repeat"] == 0]
+    for side, words in (("synthetic_taken_for_real", "real"), ("real_taken_for_synthetic", "fake")):
+        for case in result["fooled"][side]["most"]:
+            given = first["answer"][first["case"] == case["case"]]
+            assert num_fooled(case, side) == given.str.endswith(words).sum()
+
+
+def test_readers_of_any_name_are_drawn_and_figures_of_an_earlier_study_go(study, tmp_path):
+    readings, labels, result = study
+    draw_figures(readings, labels, result, tmp_path, None)
+    assert (tmp_path / "times.png").is_file()
+    names = {f"R{index}": name for index, name in enumerate([r"$\frac$", "_R0", "a_b^c", "$", "Ä", "R 5"])}
+    other = readings.assign(reader=readings["reader"].map(names)).drop(columns="response_s")
+    draw_figures(other, labels, analyse(other, labels, seed=1), tmp_path, None)
+    assert (tmp_path / "roc.png").is_file() and not (tmp_path / "times.png").exists()
+    assert set(pd.read_csv(tmp_path / "roc.csv")["reader"]) == {*names.values(), "mean over readers"}
 
 
 def test_a_panel_without_its_images_says_which_one_is_missing(study, tmp_path):

@@ -43,6 +43,25 @@ def test_the_published_columns_are_read_with_any_letters_and_blanks(read):
     assert truth.to_dict("records") == [{"case": "a", "label": "real"}, {"case": "b", "label": "synthetic"}]
 
 
+def test_extra_columns_change_nothing_whatever_they_are_called(read):
+    found, truth = read()
+    extra, extra_truth = read(
+        "User Name,File,RealFakeValueSlider,answer,reader,case,position,repeat,group\n"
+        "Ada,a.png,Unsure,Definitely Real,Bob,b,left,9,x\nAda,b.png,Definitely Fake,Unsure,Eve,z,right,9,y\n",
+        "Filename,Label,label,case,warm_up\na.png,Real,Fake,z,1\nb.png,Fake,Real,y,1\n",
+    )
+    assert extra.to_dict("records") == found.to_dict("records")
+    assert extra_truth.to_dict("records") == truth.to_dict("records")
+
+
+def test_an_answer_to_a_warm_up_case_is_refused_by_name(read):
+    key = "case,label,id,warm_up\na,real,x,0\nb,synthetic,y,0\nw1,real,z,1\n"
+    header = "reader,case,answer\nAda,a,unsure\n"
+    assert read(header, key)[1]["case"].tolist() == ["a", "b"]
+    with pytest.raises(ValueError, match=r"line 3: answers to warm-up cases do not count, 'w1' is one by .*labels.csv"):
+        read(header + "Ada,w1,unsure\n", key)
+
+
 def test_every_level_of_the_published_tallies_is_read(tmp_path):
     readings, labels = tallied()
     columns = {"reader": "User Name", "case": "File", "answer": "RealFakeValueSlider"}
@@ -93,6 +112,11 @@ def test_a_repeat_is_no_second_answer_and_two_repeats_are(read):
         ("User Name,File,RealFakeValueSlider\n\n", "must hold at least one row"),
         ('User Name,File,RealFakeValueSlider\n"Ada,a.png', "must be a CSV in UTF-8"),
         ("reader,case,answer,repeat\nAda,a,unsure,2\n", "line 2: repeat must be 0, 1 or empty, got '2'"),
+        (
+            "reader,case,answer,repeat\nAda,a,unsure,0\nBob,a,unsure,1\n",
+            "line 3: a repeat must have a first reading, 'Bob'",
+        ),
+        ("reader,case,answer,reader\nAda,a,unsure,Bob\n", "must have one column reader, it has 2"),
         ("reader,case,answer,response_s\nAda,a,unsure,fast\n", "line 2: response_s must be a number .*got 'fast'"),
         ("reader,case,answer,response_s\nAda,a,unsure,-1\n", "line 2: response_s must be a number .*got '-1'"),
         ("reader,case,answer,group\nAda,a,unsure,x\nAda,b,unsure,y\n", "line 3: .*one group, 'Ada' was in 'x'"),

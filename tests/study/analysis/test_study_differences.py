@@ -34,6 +34,9 @@ def test_planted_learning_is_found_and_its_absence_is_not_called_learning():
     found = course(prepare(*simulated(num_cases=60, learning=1.5)).first)
     assert found["slope"]["low"] > 0
     assert found["second_minus_first"]["low"] > 0
+    halves = prepare(*simulated(num_cases=60, learning=1.5)).first.query("reader == 'R0'").sort_values("position")
+    assert found["readers"]["R0"]["second_half"] == pytest.approx(halves["weighted"].iloc[60:].mean())
+    assert found["readers"]["R0"]["first_half"] == pytest.approx(halves["weighted"].iloc[:60].mean())
     assert found["second_minus_first"]["mean"] == pytest.approx(
         found["second_half"]["mean"] - found["first_half"]["mean"]
     )
@@ -65,6 +68,23 @@ def test_the_permutation_test_goes_through_all_divisions_of_the_readers():
     assert found["smallest_p"] == pytest.approx(2 / 35)
     welch = stats.ttest_ind(one, other, equal_var=False).confidence_interval()
     assert (found["low"], found["high"]) == pytest.approx((welch.low, welch.high))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ([515, 621, 547], [524, 589, 547]),
+        ([501, 502, 503, 504], [504, 503, 502, 501]),
+        ([532, 533, 534], [533, 534, 532]),
+    ],
+)
+def test_ties_of_the_permutation_test_are_ties(one: list[int], other: list[int]):
+    """Counted in whole numbers, where nothing is lost to rounding."""
+    found = compare_groups(*groups_of([value / 800 for value in one], [value / 800 for value in other]), seed=1)["auc"]
+    pooled, num = one + other, len(one)
+    sums = [sum(chosen) for chosen in combinations(pooled, num)]  # a division's difference grows with its first sum
+    tail = min(sum(value >= sum(one) for value in sums), sum(value <= sum(one) for value in sums))
+    assert found["p"] == pytest.approx(min(2 * tail / len(sums), 1))
 
 
 def test_three_against_three_cannot_get_below_one_tenth():

@@ -95,16 +95,45 @@ def test_without_covariances_it_is_the_t_test_over_readers():
         assert (found["t"], found["df"], found["p"]) == pytest.approx((expected.statistic, 3, expected.pvalue))
 
 
-def test_one_reader_or_readers_without_spread_get_no_test():
-    for values in (np.array([0.7]), np.array([0.7, 0.7])):
+def test_few_readers_or_readers_without_spread_get_no_test():
+    same = 0.7 + np.array([0, 1e-16, -1e-16, 2e-16])  # but for rounding
+    for values in (np.array([0.7]), np.array([0.7, 0.8]), np.full(3, 0.7), same):
         found = obuchowski_rockette(values, np.eye(len(values)))
         assert set(found) == {"mean", "absent"}
 
 
-def test_perfect_order_has_no_delong_interval():
-    found = auc(np.array([0.0, 0.25, 0.75, 1.0]), np.array([False, False, True, True]))
-    assert found["value"] == 1
-    assert set(found) == {"value", "absent"}
+def test_perfect_order_and_one_answer_for_all_have_no_delong_interval():
+    synthetic = np.array([False, False, True, True])
+    for scores, value, reason in (([0.0, 0.25, 0.75, 1.0], 1, "perfect order"), ([0.5] * 4, 0.5, "one answer")):
+        found = auc(np.array(scores), synthetic)
+        assert found["value"] == value
+        assert set(found) == {"value", "absent"} and reason in found["absent"]
+
+
+def test_the_interval_of_one_area_is_normal_on_the_logit():
+    rng = np.random.default_rng(4)
+    synthetic = np.repeat([True, False], 40)
+    scores = rng.integers(5, size=80) / 4 + 0.4 * synthetic
+    area, covariance = delong(scores[None, synthetic], scores[None, ~synthetic])
+    error = covariance[0, 0] ** 0.5 / (area[0] * (1 - area[0]))
+    found = auc(scores, synthetic)
+    logits = [np.log(found[end] / (1 - found[end])) for end in ("low", "value", "high")]
+    assert np.diff(logits) == pytest.approx([1.959964 * error] * 2, rel=1e-5)
+
+
+@pytest.mark.parametrize(("shift", "num"), [(0.9, 20), (1.9, 100), (1.9, 20)])
+def test_intervals_of_one_area_hold_the_truth_in_95_percent_from_five_levels(shift: float, num: int):
+    rng, synthetic = np.random.default_rng(5), np.repeat([True, False], num)
+    shares = [
+        np.diff(stats.norm.cdf([-np.inf, *shift / 2 + np.array([-0.9, -0.2, 0.2, 0.9]), np.inf], at))
+        for at in (shift, 0)
+    ]
+    below = np.cumsum(shares[1]) - shares[1] / 2  # ties are halves
+    truth, found = shares[0] @ below, []
+    for _ in range(800):
+        scores = levels_of(rng.standard_normal(2 * num) + shift * synthetic, shift) / 4
+        found.append(auc(scores, synthetic))
+    assert 0.92 <= share_holding([(each.get("low", 1), each.get("high", 1)) for each in found], truth) <= 0.98
 
 
 def simulate(model: Model, figure) -> tuple[np.ndarray, list[dict]]:
