@@ -84,15 +84,30 @@ def test_the_interval_is_that_of_rjafroc_on_the_data_of_van_dyke(areas, cov2: fl
     # Areas to four digits, covariance and interval of either modality as the book of RJafroc prints them.
     found = obuchowski_rockette(np.array(areas), np.full((5, 5), cov2) + 0.0005 * np.eye(5))  # variances do not matter
     assert found["df"] == pytest.approx(df, rel=2e-3)
-    assert (found["low"], found["high"]) == pytest.approx((low, high), abs=1e-4)
+    margin = stats.t.ppf(0.975, found["df"]) * found["standard_error"]  # RJafroc's interval is not on the logit
+    assert (found["mean"] - margin, found["mean"] + margin) == pytest.approx((low, high), abs=1e-4)
 
 
-def test_without_covariances_it_is_the_t_test_over_readers():
+def test_without_covariances_its_error_is_that_of_the_t_test_over_readers():
     values = np.array([0.61, 0.72, 0.55, 0.68])
     for cov2 in (0.0, -0.01):  # an estimate below 0 counts as 0
         found = obuchowski_rockette(values, np.full((4, 4), cov2))
         expected = stats.ttest_1samp(values, 0.5)
-        assert (found["t"], found["df"], found["p"]) == pytest.approx((expected.statistic, 3, expected.pvalue))
+        assert (values.mean() - 0.5) / found["standard_error"] == pytest.approx(expected.statistic)
+        assert found["df"] == pytest.approx(3)
+
+
+def test_interval_and_p_are_of_one_test_on_the_logit():
+    values, covariance = np.array([0.61, 0.72, 0.55, 0.68]), 0.001 * (np.eye(4) + 1)
+    found = obuchowski_rockette(values, covariance)
+    logit = np.log(found["mean"] / (1 - found["mean"]))
+    error = found["standard_error"] / (found["mean"] * (1 - found["mean"]))
+    assert found["t"] == pytest.approx(logit / error)
+    assert found["p"] == pytest.approx(2 * stats.t.sf(logit / error, found["df"]))
+    low, high = (np.log(found[end] / (1 - found[end])) for end in ("low", "high"))
+    assert (low, high) == pytest.approx(tuple(logit + error * stats.t.ppf([0.025, 0.975], found["df"])))
+    at_the_edge = obuchowski_rockette(values, covariance, chance=found["low"])
+    assert at_the_edge["p"] == pytest.approx(0.05)
 
 
 def test_few_readers_or_readers_without_spread_get_no_test():
