@@ -35,7 +35,7 @@ lint: setup ## style and types
 	@ruff check . && ruff format --check . && mypy
 
 bench: setup ## measure against peers; prints ratios (the others of benchmarks/ need data or weights, or train at length)
-	@for name in diffusion duplicates evaluation harmonize kill study superres; do echo "== $$name"; python benchmarks/$$name.py || exit 1; done
+	@for name in diffusion duplicates evaluation harmonize kill study study_coverage superres; do echo "== $$name"; python benchmarks/$$name.py || exit 1; done
 
 lock: ## write requirements.lock anew from pyproject.toml (needs uv)
 	uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet -o requirements.lock

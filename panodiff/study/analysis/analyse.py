@@ -102,7 +102,8 @@ def readers_and_cases(study: Study) -> dict[str, Any]:
     synthetic = study.first.drop_duplicates("case").set_index("case")["synthetic"][crossed.columns].to_numpy(dtype=bool)
     X, Y = crossed.to_numpy()[:, synthetic], crossed.to_numpy()[:, ~synthetic]
     if len(crossed) < 2 or min(X.shape[1], Y.shape[1]) < 2:
-        return {"absent": "it needs two readers, and two real and two synthetic cases that all of them read"}
+        cases = "two real and two synthetic cases that all of them read"
+        return {"absent": f"it needs three readers (two for the mean), and {cases}"}
     return {
         "num_readers": len(crossed),
         "num_cases": {"real": Y.shape[1], "synthetic": X.shape[1]},

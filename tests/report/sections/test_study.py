@@ -88,6 +88,28 @@ def test_every_number_of_a_study_is_on_the_page_as_it_was_measured(project: Simp
     assert "R<2>" in text
 
 
+def test_groups_are_compared_and_images_that_not_all_read_are_named(tmp_path: Path):
+    path = held(tmp_path, num_readers=6)["metrics/study.json"]
+    readings = pd.read_csv(tmp_path / "readings.csv")
+    assert isinstance(show_study(path)["groups"], Absent)
+    readings["group"] = readings["reader"].map(lambda reader: "student" if reader < "R<3" else "specialist")
+    readings[(readings["reader"] != "R<0>") | (readings["case"] != "case-04")].to_csv(
+        tmp_path / "some.csv", index=False
+    )
+    analyse_files(tmp_path / "some.csv", tmp_path / "key.csv", path)
+    found, shown = json.loads(path.read_text(encoding="utf-8")), show_study(path)
+    assert shown["shared"].startswith("Only 11 real and 12 synthetic ones were read by all")
+    head, *rows = shown["groups"]
+    assert head[1:3] == ["specialist (3)", "student (3)"]
+    for row, of in zip(rows, (found["groups"]["auc"], found["groups"]["certainty_weighted"]), strict=True):
+        assert row[1:3] == [number(mean) for mean in of["means"]]
+        assert str(row[3]).startswith(f"{number(of['effect'])} [{number(of['low'])}")
+        assert row[4] == f"{number(of['p'])} (at least 0.1 with so few)"
+    assert found["groups"]["auc"]["effect"] == pytest.approx(
+        found["groups"]["auc"]["means"][0] - found["groups"]["auc"]["means"][1], abs=2e-6
+    )
+
+
 def test_the_figures_of_a_study_are_on_the_page_and_those_with_radiographs_only_where_they_may_be(
     project: SimpleNamespace, tmp_path: Path
 ):
@@ -106,7 +128,9 @@ def test_one_reader_has_numbers_without_an_interval_over_readers(tmp_path: Path)
     assert not isinstance(shown, Absent)
     rows = {row.title: row for row in shown["rows"]}
     auc, sensitivity = rows[MEASURES[0].title], rows["Sensitivity"]
-    assert auc.value == Absent("it needs two readers, and two real and two synthetic cases that all of them read")
+    assert auc.value == Absent(
+        "it needs three readers (two for the mean), and two real and two synthetic cases that all of them read"
+    )
     assert isinstance(sensitivity.value, str)
     assert "no interval: an interval over readers needs at least two of them" in sensitivity.value
     assert (shown["test"], auc.over, sensitivity.over) == ("", "", "")
