@@ -30,7 +30,7 @@ from sklearn.metrics import roc_auc_score
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "study" / "app"))
 
-from served_studies import STATE, Server, fields, form_token, invited, write_study
+from served_studies import STATE, Server, fields, form_token, invited, text_sha256, write_study
 
 from panodiff.files import write_json
 from panodiff.study.app.database import Database
@@ -113,8 +113,10 @@ async def read(address: str, code: str, thinking_s: float, times: Times) -> None
         await asyncio.sleep(5 * thinking_s * random.random())
         page = await timed("page", "GET", "/")
         await timed("sign in", "POST", "/enter", {"code": code, "form_token": form_token(page.text)})
-        token = form_token((await timed("page", "GET", "/consent")).text)
+        page = await timed("page", "GET", "/consent")
+        token = form_token(page.text)
         given = {"role": "student", "years": "1", "agreed": "yes", "form_token": token}
+        given["text_sha256"] = text_sha256(page.text)
         await timed("consent", "POST", "/consent", given)
         await timed("consent", "POST", "/start", {"form_token": token})
         for _ in range(NUM_CASES):

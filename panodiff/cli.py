@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import sqlite3
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -22,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # whoever read the output, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what Python writes at its end
         return EXIT_NOT_READ
-    except ValueError as error:  # ParamsError, WeightsError and SummaryError are such
+    except (ValueError, OSError, sqlite3.Error) as error:  # ParamsError, WeightsError and SummaryError are ValueErrors
         print(f"\n{error}\n", file=sys.stderr)
         return EXIT_REFUSED
     return code

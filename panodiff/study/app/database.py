@@ -19,7 +19,7 @@ from panodiff.study.app.served import Served
 SCHEMA = """
 CREATE TABLE study (digest TEXT NOT NULL, time_limit_s REAL NOT NULL) STRICT;
 CREATE TABLE readers (
-    id INTEGER PRIMARY KEY,
+    id INTEGER PRIMARY KEY AUTOINCREMENT,    -- never that of a deleted reader again
     pseudonym TEXT NOT NULL UNIQUE COLLATE NOCASE,
     experience TEXT NOT NULL,                -- group, as invited
     code_sha256 TEXT NOT NULL UNIQUE,
@@ -121,10 +121,19 @@ class Database:
         return rows[0] if rows else None
 
     def forget_deleted(self) -> None:
-        """Leave nothing of deleted rows in the files."""
+        """Leave nothing of deleted rows in the files.
+
+        Raises:
+            ValueError: Another program reads the file, and keeps what it read from going.
+        """
         connection = self._connection()
         connection.execute("VACUUM")
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        (busy, *_) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        if busy:
+            raise ValueError(
+                f"what was deleted still stands in {self._path}-wal, since another program reads the file, such as a "
+                "backup: do the same again when that is over"
+            )
 
     def _connection(self) -> sqlite3.Connection:
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)

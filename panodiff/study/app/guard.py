@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import math
 import re
 import time
 from collections import OrderedDict
@@ -31,23 +30,22 @@ HEADERS = {
     "X-Robots-Tag": "noindex",
     "Cache-Control": "no-store",
 }
-SECRET_LIKE = re.compile(r"[A-Za-z0-9_-]{16,}")
+SECRET_LIKE = re.compile(r"[A-Za-z0-9_ -]{16,}")
 
 log = logging.getLogger("panodiff.study")
 
 
 class Faults:
-    """Counts faults of each origin, and of all, in windows of `window_s`; memory stays bounded."""
+    """Counts faults of each origin in windows of `window_s`; memory stays bounded."""
 
-    def __init__(self, *, each: int, window_s: float, all_together: float = math.inf) -> None:
-        self._each, self._all, self._window_s = each, all_together, window_s
-        self._began, self._total = 0.0, 0
+    def __init__(self, *, each: int, window_s: float) -> None:
+        self._each, self._window_s = each, window_s
+        self._began = 0.0
         self._counts: OrderedDict[str, int] = OrderedDict()
 
     def count(self, origin: str) -> None:
         """Note one more fault of `origin`."""
         self._turn()
-        self._total += 1
         self._counts[origin] = self._counts.pop(origin, 0) + 1
         if len(self._counts) > NUM_REMEMBERED:
             self._counts.popitem(last=False)
@@ -55,12 +53,12 @@ class Faults:
     def too_many(self, origin: str) -> bool:
         """Whether `origin` must wait until the window ends."""
         self._turn()
-        return self._counts.get(origin, 0) >= self._each or self._total >= self._all
+        return self._counts.get(origin, 0) >= self._each
 
     def _turn(self) -> None:
         now = time.monotonic()
         if now >= self._began + self._window_s:
-            self._began, self._total = now, 0
+            self._began = now
             self._counts.clear()
 
 
@@ -70,13 +68,15 @@ def origin_of(scope: Scope) -> str:
     try:
         address = ip_address(host)
     except ValueError:
-        return str(host)
+        return fit_for_log(str(host))
+    if isinstance(address, IPv6Address) and address.ipv4_mapped:
+        return str(address.ipv4_mapped)
     return str(IPv6Address(int(address) >> 64 << 64)) if isinstance(address, IPv6Address) else host
 
 
 def fit_for_log(text: str) -> str:
     """`text` on one line, short, and without anything that looks like a code or a token."""
-    return SECRET_LIKE.sub("…", ascii(text[:120])[1:-1])
+    return SECRET_LIKE.sub("…", ascii(text)[1:-1])[:120]
 
 
 @dataclass(frozen=True)

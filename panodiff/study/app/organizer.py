@@ -65,6 +65,8 @@ def invite(served: Served, database: Database, pseudonyms: Sequence[str], group:
             raise ValueError(f"a pseudonym must be 1 to 32 letters, digits, - or _, and no name; got {pseudonym!r}")
     if not GROUP.fullmatch(group):
         raise ValueError(f"a group must be 1 to 32 letters, digits, spaces, - or _, got {group!r}")
+    if len(set(pseudonyms)) < len(pseudonyms):
+        raise ValueError(f"each pseudonym must be given once, got {', '.join(pseudonyms)}")
     codes = {pseudonym: new_code() for pseudonym in pseudonyms}
     with database.writing() as connection:
         for pseudonym, code in codes.items():
@@ -145,9 +147,9 @@ def delete_reader(database: Database, pseudonym: str) -> str:
     """
     with database.writing() as connection:
         row = connection.execute("DELETE FROM readers WHERE pseudonym = ? RETURNING id", (pseudonym,)).fetchone()
+    database.forget_deleted()  # also what an earlier deletion had to leave
     if row is None:
         raise ValueError(f"there is no reader {pseudonym!r}; `panodiff study status` names them")
-    database.forget_deleted()
     return f"{pseudonym} is deleted with all answers; what was exported before must be exported again"
 
 

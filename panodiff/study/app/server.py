@@ -3,6 +3,8 @@
 import logging
 import os
 import shutil
+import signal
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -74,13 +76,20 @@ def serve(
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     if host not in LOOPBACK and tls is None:
         logging.warning("without a certificate, codes and answers cross the network for all in it to read")
-    logging.info("the study is at %s", open_tunnel(port) if public else f"http{'s' * bool(tls)}://{host}:{port}")
-    _run(app, host, port, tls, public)
+    config = _configured(app, host, port, tls, public)
+    socket = config.bind_socket()  # before a tunnel leads there: another program's port must not become public
+    address = f"http{'s' * bool(tls)}://{f'[{host}]' if ':' in host else host}:{port}"
+    if public:
+        for kind in (signal.SIGTERM, signal.SIGHUP):  # else the tunnel would outlive the server
+            signal.signal(kind, lambda *_: sys.exit(0))
+        address = open_tunnel(port)
+    logging.info("the study is at %s", address)
+    uvicorn.Server(config).run(sockets=[socket])
 
 
-def _run(app: Guard, host: str, port: int, tls: tuple[Path, Path] | None, public: bool) -> None:
+def _configured(app: Guard, host: str, port: int, tls: tuple[Path, Path] | None, public: bool) -> uvicorn.Config:
     options: dict[str, Any] = {} if tls is None else {"ssl_certfile": tls[0], "ssl_keyfile": tls[1]}
-    uvicorn.run(
+    return uvicorn.Config(
         app,
         host=host,
         port=port,
@@ -107,7 +116,7 @@ def create_app(
     leaderboard: bool = False,
 ) -> Guard:
     """The pages behind their guard."""
-    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
     app.state.study = study = Study(
         served=served,
         database=database,
@@ -115,13 +124,13 @@ def create_app(
         secure=secure,
         key=key,
         leaderboard=leaderboard,
-        wrong_codes=Faults(each=20, all_together=600, window_s=600),
+        wrong_codes=Faults(each=20, window_s=600),
         pages=_templates(),
     )
 
     def known(headers: Headers) -> str | None:
         session = database.session(cookie_parser(headers.get("cookie", "")).get(study.cookie, ""))
-        return str(session["token_sha256"]) if session else None
+        return f"reader {session['id']}" if session else None
 
     app.include_router(router)
     app.mount("/static", StaticFiles(directory=STATIC))
@@ -171,14 +180,20 @@ def open_tunnel(port: int) -> str:
     Raises:
         ValueError: There is no token, or no ngrok.
     """
-    from pyngrok import conf, ngrok  # noqa: PLC0415 - of no use to anybody else
+    from pyngrok import conf, exception, ngrok  # noqa: PLC0415 - of no use to anybody else
 
     if not os.environ.get(TOKEN_VARIABLE):
         raise ValueError(f"a tunnel needs a token of ngrok.com in the environment: set {TOKEN_VARIABLE}")
-    binary = shutil.which("ngrok")
+    # Beside Python stands pyngrok's own script of that name, which would fetch some version of the program.
+    beside = Path(sys.executable).parent
+    folders = os.environ.get("PATH", os.defpath).split(os.pathsep)
+    binary = shutil.which("ngrok", path=os.pathsep.join(each for each in folders if Path(each) != beside))
     if binary is None:
         raise ValueError("a tunnel needs the program ngrok: install it from ngrok.com, so that it is found on the PATH")
-    config = conf.PyngrokConfig(ngrok_path=binary, monitor_thread=False)
+    config = conf.PyngrokConfig(ngrok_path=binary, monitor_thread=False, config_version="2")
     config.auth_token = None
-    tunnel = ngrok.connect(str(port), "http", pyngrok_config=config, schemes=["https"], inspect=False)
+    try:
+        tunnel = ngrok.connect(str(port), "http", pyngrok_config=config, schemes=["https"], inspect=False)
+    except exception.PyngrokError as error:
+        raise ValueError(f"ngrok opened no tunnel: {error}") from error
     return str(tunnel.public_url)

@@ -139,9 +139,9 @@ def enter(request: Request, code: Text, form_token: Text) -> Response:
     expected = request.cookies.get(study.cookie + "-entry", "")
     if not expected or not secrets.compare_digest(form_token.encode(), expected.encode()):
         return _entry(request, 403, "The form was too old. Enter your code once more; cookies must be allowed.")
-    if study.wrong_codes.too_many(origin):
-        return _entry(request, 429, "Too many wrong codes. Wait ten minutes.")
     found = study.database.rows("SELECT id FROM readers WHERE code_sha256 = ?", code_as_kept(code))
+    if not found and study.wrong_codes.too_many(origin):  # a right code opens always: nobody can lock others out
+        return _entry(request, 429, "Too many wrong codes. Wait ten minutes.")
     if not found:
         study.wrong_codes.count(origin)
         log.warning("%s wrong code", origin)
@@ -175,17 +175,28 @@ def consent(request: Request, reader: Reader) -> Response:
     if reader["consented"]:
         raise ElsewhereError("/instructions")
     paragraphs = [part.strip() for part in _study(request).consent.split("\n\n") if part.strip()]
-    return page(request, "consent", reader=reader, paragraphs=paragraphs, roles=ROLES, max_years=MAX_YEARS)
+    return page(
+        request, "consent", reader=reader, paragraphs=paragraphs, roles=ROLES, max_years=MAX_YEARS,
+        text_sha256=hashed(_study(request).consent),
+    )  # fmt: skip
 
 
 @router.post("/consent")
 def agree(
-    request: Request, reader: PostingReader, role: Text, years: Annotated[int, Form(ge=0, le=MAX_YEARS)], agreed: Text
+    *,
+    request: Request,
+    reader: PostingReader,
+    role: Text,
+    years: Annotated[int, Form(ge=0, le=MAX_YEARS)],
+    agreed: Text,
+    text_sha256: Text,
 ) -> Response:
     """Note the consent, to which text, and who agrees."""
     if role not in ROLES or agreed != "yes":
         raise RefusedError(400, "The form was not filled in as it must be. Go back and look it over.")
     study = _study(request)
+    if text_sha256 != hashed(study.consent):
+        raise RefusedError(409, "The text has changed since you read it. Go back and read it once more.")
     with study.database.writing() as connection:
         connection.execute(
             "UPDATE readers SET role = ?, years = ?, consented = ?, consent_sha256 = ? "
@@ -223,7 +234,10 @@ def pause(request: Request, reader: PartReader) -> Response:
     if showing is None:
         raise ElsewhereError("/thanks")
     progress = progress_of(study.database, reader["id"])
-    return page(request, "pause", reader=reader, showing=showing, progress=progress, served=study.served)
+    return page(
+        request, "pause", reader=reader, showing=showing, progress=progress, served=study.served,
+        left_s=showing.left_s(time.time(), study.served.time_limit_s),
+    )  # fmt: skip
 
 
 @router.get("/case")

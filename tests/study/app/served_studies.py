@@ -136,6 +136,12 @@ def form_token(page: str) -> str:
     return found[1]
 
 
+def text_sha256(page: str) -> str:
+    found = re.search(r'name="text_sha256" value="([^"]+)"', page)
+    assert found is not None, page
+    return found[1]
+
+
 def sign_in(client: httpx.Client, code: str) -> httpx.Response:
     """Enter a code as a browser does."""
     token = form_token(client.get("/").text)
@@ -143,11 +149,12 @@ def sign_in(client: httpx.Client, code: str) -> httpx.Response:
 
 
 def agree(client: httpx.Client, code: str) -> None:
-    """Sign in, consent, and pass the instructions."""
+    """Sign in, consent if that was not done before, and pass the instructions."""
     page = sign_in(client, code)
     assert page.status_code == 200, page.text
-    given = {"form_token": form_token(page.text), "role": "orthodontist", "years": "12", "agreed": "yes"}
-    page = client.post("/consent", data=given)
+    if page.url.path == "/consent":
+        given = {"form_token": form_token(page.text), "text_sha256": text_sha256(page.text)}
+        page = client.post("/consent", data=given | {"role": "orthodontist", "years": "12", "agreed": "yes"})
     assert client.post("/start", data={"form_token": form_token(page.text)}).status_code == 200
 
 

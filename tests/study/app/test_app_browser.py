@@ -113,6 +113,39 @@ def test_a_whole_study_by_mouse_with_double_clicks(tmp_path: Path, browser: Brow
     assert kept(tmp_path) == [1 + position % 5 for position in range(1, 13)]
 
 
+def test_a_double_click_or_key_at_a_human_pace_answers_one_case(tmp_path: Path, browser: Browser):
+    write_study(tmp_path, num_cases=8, num_warm_up=0, time_limit_s=30)
+    code = invited(tmp_path, "R1")["R1"]
+    with Server(tmp_path) as server:
+        page = entered(browser, server, code)
+        for position, pause_s in enumerate((0.1, 0.2, 0.3, 0.4), start=1):
+            page.until(at(position))
+            for _ in range(2):
+                if position % 2:
+                    page.key("4")
+                else:
+                    page.run("document.querySelector('.answers button[value=\"4\"]').click()")
+                time.sleep(pause_s)
+        page.until(at(5))
+        page.close()
+    assert kept(tmp_path) == [4] * 4 + [None] * 4
+
+
+def test_an_arrow_on_the_number_pad_is_no_answer(tmp_path: Path, browser: Browser):
+    write_study(tmp_path, num_warm_up=0, time_limit_s=30)
+    code = invited(tmp_path, "R1")["R1"]
+    with Server(tmp_path) as server:
+        page = entered(browser, server, code)
+        page.key("m")
+        page.key("ArrowLeft", "Numpad4")
+        time.sleep(0.3)
+        assert page.run(at(1))
+        page.key("4", "Numpad4")
+        page.until(at(2))
+        page.close()
+    assert kept(tmp_path)[:2] == [4, None]
+
+
 def test_the_time_out_hides_the_picture_which_is_not_to_be_had_again(tmp_path: Path, browser: Browser):
     write_study(tmp_path, num_warm_up=0, time_limit_s=1)
     code = invited(tmp_path, "R1")["R1"]

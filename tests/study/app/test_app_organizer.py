@@ -1,6 +1,7 @@
 """What the organizer sees, exports and deletes."""
 
 import csv
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -93,6 +94,24 @@ def test_a_deleted_reader_leaves_nothing_in_the_files_and_the_others_stay(tmp_pa
     other = client_of(tmp_path)
     agree(other, codes["R2"])
     give(other, look(other), 1)
+
+
+def test_a_deletion_that_another_program_keeps_from_ending_says_so_and_can_be_done_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("panodiff.study.app.database.PATIENCE_S", 0.2)
+    write_study(tmp_path)
+    invited(tmp_path, "to-be-forgotten", "R2")
+    database, backup = Database(tmp_path / STATE), sqlite3.connect(tmp_path / STATE, isolation_level=None)
+    backup.execute("BEGIN")
+    backup.execute("SELECT * FROM readers").fetchall()
+    with pytest.raises(ValueError, match="another program reads the file"):
+        delete_reader(database, "to-be-forgotten")
+    backup.close()
+    with pytest.raises(ValueError, match="no reader 'to-be-forgotten'"):
+        delete_reader(database, "to-be-forgotten")
+    files = b"".join(path.read_bytes() for path in (tmp_path / "state").iterdir())
+    assert b"to-be-forgotten" not in files and b"R2" in files
 
 
 def test_without_an_invitation_there_is_nothing_to_tell(tmp_path: Path):

@@ -1,11 +1,13 @@
 """The pages in the order in which a reader sees them, and the time for which a case may be seen."""
 
+import hashlib
 import time
 from pathlib import Path
 
 import pytest
 from served_studies import (
     HEIGHT,
+    STATE,
     WIDTH,
     agree,
     client_of,
@@ -15,10 +17,14 @@ from served_studies import (
     invited,
     look,
     sign_in,
+    text_sha256,
     write_study,
 )
+from starlette.testclient import TestClient
 
 from panodiff.study.app.database import Database
+from panodiff.study.app.served import load_served
+from panodiff.study.app.server import create_app
 from panodiff.study.app.showings import (
     GRACE_S,
     Outcome,
@@ -58,7 +64,8 @@ def test_no_case_is_shown_before_code_consent_and_instructions(study: tuple[Path
     assert page.url.path == "/consent"
     assert client.get("/case").url.path == "/consent"
     assert client.post("/start", data={"form_token": form_token(page.text)}).url.path == "/consent"
-    given = {"form_token": form_token(page.text), "role": "student", "years": "0", "agreed": "yes"}
+    given = {"form_token": form_token(page.text), "text_sha256": text_sha256(page.text)}
+    given |= {"role": "student", "years": "0", "agreed": "yes"}
     assert client.post("/consent", data=given).url.path == "/instructions"
     assert client.get("/case").url.path == "/instructions"
 
@@ -68,10 +75,33 @@ def test_no_case_is_shown_before_code_consent_and_instructions(study: tuple[Path
 )
 def test_a_consent_that_is_not_filled_in_is_refused(study: tuple[Path, str], change: dict[str, str]):
     client = client_of(study[0])
-    token = form_token(sign_in(client, study[1]).text)
-    given = {"form_token": token, "role": "student", "years": "0", "agreed": "yes"} | change
+    page = sign_in(client, study[1]).text
+    given = {"form_token": form_token(page), "text_sha256": text_sha256(page)}
+    given |= {"role": "student", "years": "0", "agreed": "yes"} | change
     assert client.post("/consent", data=given).status_code == 400
     assert client.get("/case").url.path == "/consent"
+
+
+def test_the_consent_that_is_kept_is_to_the_text_that_was_read(study: tuple[Path, str]):
+    folder, code = study
+    served = load_served(folder / "served")
+
+    def started(text: str) -> TestClient:
+        return TestClient(create_app(served, Database(folder / STATE, served), consent=text))
+
+    old = started("Old text")
+    page = sign_in(old, code).text
+    new = started("New text")
+    new.cookies = old.cookies
+    given = {"form_token": form_token(page), "role": "student", "years": "0", "agreed": "yes"}
+    assert new.post("/consent", data=given | {"text_sha256": text_sha256(page)}).status_code == 409
+    page = new.get("/consent").text
+    new.post("/consent", data=given | {"text_sha256": text_sha256(page)})
+    new.post(
+        "/consent", data=given | {"text_sha256": text_sha256(page), "role": "orthodontist"}
+    )  # kept as it was first
+    (reader,) = Database(folder / STATE).rows("SELECT role, consent_sha256 FROM readers")
+    assert tuple(reader) == ("student", hashlib.sha256(b"New text").hexdigest())
 
 
 def test_warm_up_comes_first_and_breaks_as_often_as_the_study_says(tmp_path: Path):

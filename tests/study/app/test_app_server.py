@@ -9,7 +9,7 @@ from collections import Counter
 from pathlib import Path
 
 import httpx
-from served_studies import STATE, Server, agree, fields, form_token, invited, write_study
+from served_studies import STATE, Server, agree, fields, form_token, invited, text_sha256, write_study
 
 from panodiff.study.app.database import Database
 
@@ -99,7 +99,8 @@ async def read_whole_study(address: str, code: str, statuses: Counter[int]) -> i
         page = await client.get("/")
         page = await client.post("/enter", data={"code": code, "form_token": form_token(page.text)})
         given = {"role": "student", "years": "1", "agreed": "yes"}
-        page = await client.post("/consent", data=given | {"form_token": form_token(page.text)})
+        given |= {"text_sha256": text_sha256(page.text), "form_token": form_token(page.text)}
+        page = await client.post("/consent", data=given)
         page = await client.post("/start", data={"form_token": form_token(page.text)})
         num_answered = 0
         while page.url.path == "/case":

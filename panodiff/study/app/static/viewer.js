@@ -3,6 +3,8 @@
 
 const ZOOM = 2.5; // of the magnifier, over the picture as it is shown
 const FIRST_WAIT_MS = 500, LONGEST_WAIT_MS = 4000; // between two tries while the connection is lost
+const GIVE_UP_MS = 15000; // of a try that hears nothing
+const EARLIEST_MS = 500; // from the picture to the answer: the second half of a double click is over by then
 const look = { brightness: 100, contrast: 100, invert: false, magnify: false, x: 0.5, y: 0.5, lift: 0 }; // kept from case to case
 let shown = null; // the case on the page
 let triedAgain = false;
@@ -22,29 +24,38 @@ function begin(main) {
 async function showPicture(current) {
   if (!current.data.token) return timeIsUp();
   while (document.hidden) await new Promise((done) => document.addEventListener("visibilitychange", done, { once: true }));
-  let response, bytes;
-  try {
-    response = await fetch(`/pixels/${current.data.token}`);
-    bytes = new Uint8Array(await response.arrayBuffer());
-  } catch {
+  const { bytes, refused } = await fetchPicture(current.data);
+  if (current !== shown) return;
+  if (bytes) {
+    paint(bytes);
+    await nextFrame();
+    await nextFrame(); // the frame with the picture in it has been handed to the screen
+    if (current === shown) await reportPainted(current);
+  } else if (!refused) {
     say("The connection is lost. Please wait: it goes on by itself.");
     await wait(FIRST_WAIT_MS);
     if (current === shown) loadCase();
-    return;
-  }
-  if (current !== shown) return;
-  if (!response.ok && !triedAgain) { // the page was loaded twice at once: ask anew, but two windows do not fight
+  } else if (!triedAgain) { // the page was loaded twice at once: ask anew, but two windows do not fight
     triedAgain = true;
-    return loadCase();
+    loadCase();
+  } else {
+    say("This radiograph is open in another window, or its time is up.", "Go on here", loadCase);
   }
-  if (!response.ok) {
-    return say("This radiograph is open in another window, or its time is up.", "Go on here", loadCase);
-  }
-  paint(bytes);
-  await nextFrame();
-  await nextFrame(); // the frame with the picture in it has been handed to the screen
-  if (current === shown) await reportPainted(current);
 }
+
+// The picture's bytes, or else whether the server refused it; anything else that came is as good as nothing.
+async function fetchPicture(data) {
+  try {
+    const response = await fetch(`/pixels/${data.token}`, { redirect: "manual", signal: AbortSignal.timeout(GIVE_UP_MS) });
+    const bytes = new Uint8Array(await response.arrayBuffer());
+    if (response.ok && bytes.length === data.width * data.height) return { bytes };
+    return { refused: !response.ok && response.type !== "opaqueredirect" && !isLost(response) };
+  } catch {
+    return { refused: false };
+  }
+}
+
+const isLost = (response) => response.status >= 500 || response.status === 429; // asking again may help
 
 function paint(bytes) {
   const canvas = find(".picture");
@@ -60,16 +71,17 @@ function paint(bytes) {
 async function reportPainted(current) {
   const began = performance.now();
   current.deadline = began + 1000 * Number(current.data.left);
-  openAnswers();
+  setTimeout(() => current === shown && openAnswers(), EARLIEST_MS);
   tick(current);
   for (let tries = 0; tries < 5 && current === shown && !current.sent; tries += 1) {
     try {
       const response = await send("/painted", {});
       if (response.ok) current.deadline = Math.min(current.deadline, began + 1000 * (await response.json()).left_s);
-      return;
+      if (!isLost(response)) return;
     } catch {
-      await wait(FIRST_WAIT_MS);
+      // not reached: once more
     }
+    await wait(FIRST_WAIT_MS);
   }
 }
 
@@ -97,6 +109,7 @@ function hidePicture() {
 }
 
 function openAnswers() {
+  if (shown.sent) return;
   shown.ready = true;
   for (const button of shown.main.querySelectorAll(".answers button")) button.disabled = false;
 }
@@ -110,15 +123,19 @@ async function answer(level) {
     button.classList.toggle("chosen", button.value === level);
   }
   hidePicture();
-  const response = await insist(() => send("/answer", { level }));
+  const { response } = await insist(async (signal) => ({ response: await send("/answer", { level }, signal) }));
   if (response.type === "opaqueredirect") return loadCase(); // kept
   if (response.status === 401) return location.replace("/");
+  if (response.status === 403) return say("You have signed in anew in another window; this answer was not kept.", "Go on", loadCase);
   say("This case was answered before, or is not yours to answer now. The first answer stays.", "Go on", loadCase);
 }
 
 async function loadCase() {
-  const response = await insist(() => fetch("/case"));
-  const page = new DOMParser().parseFromString(await response.text(), "text/html");
+  const { response, text } = await insist(async (signal) => {
+    const response = await fetch("/case", { signal });
+    return { response, text: await response.text() };
+  });
+  const page = new DOMParser().parseFromString(text, "text/html");
   const main = page.querySelector("main#case");
   if (!main) return location.replace(response.url);
   document.querySelector("main").replaceWith(document.adoptNode(main));
@@ -127,19 +144,19 @@ async function loadCase() {
   begin(main);
 }
 
-function send(path, fields) {
+function send(path, fields, signal = AbortSignal.timeout(GIVE_UP_MS)) {
   const body = new URLSearchParams({ form_token: shown.data.formToken, position: shown.data.position, ...fields });
-  return fetch(path, { method: "POST", body, redirect: "manual" });
+  return fetch(path, { method: "POST", body, redirect: "manual", signal });
 }
 
-// The response of `request`, asked for again as long as the connection is lost or the server is not itself.
+// What `request` gives, with its response; asked again as long as the connection is lost or the server is not itself.
 async function insist(request) {
   for (let pause = FIRST_WAIT_MS; ; pause = Math.min(2 * pause, LONGEST_WAIT_MS)) {
     try {
-      const response = await request();
-      if (response.status < 500 && response.status !== 429) return response;
+      const found = await request(AbortSignal.timeout(GIVE_UP_MS));
+      if (!isLost(found.response)) return found;
     } catch {
-      // not reached
+      // not reached, or not to the end
     }
     say("The connection is lost. Please wait: it goes on by itself, and nothing is lost.");
     await wait(pause);
@@ -218,7 +235,7 @@ const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], Arrow
 
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.altKey || event.metaKey || event.repeat && !(event.key in ARROWS)) return;
-  const level = /^(?:Digit|Numpad)([1-5])$/.exec(event.code)?.[1] ?? /^[1-5]$/.exec(event.key)?.[0];
+  const level = /^Digit([1-5])$/.exec(event.code)?.[1] ?? /^[1-5]$/.exec(event.key)?.[0];
   const tool = TOOL_KEYS[event.key.toLowerCase()], step = event.shiftKey ? 0.05 : 0.01;
   if (level) answer(level);
   else if (tool) use(tool);
