@@ -21,6 +21,7 @@ from starlette.staticfiles import StaticFiles
 from panodiff.study.app.database import Database
 from panodiff.study.app.guard import Faults, Guard
 from panodiff.study.app.organizer import read_key
+from panodiff.study.app.patience import PatientProtocol
 from panodiff.study.app.served import Served, load_served
 from panodiff.study.app.web import ElsewhereError, RefusedError, Study, page, router
 
@@ -76,7 +77,7 @@ def serve(
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     if host not in LOOPBACK and tls is None:
         logging.warning("without a certificate, codes and answers cross the network for all in it to read")
-    config = _configured(app, host, port, tls, public)
+    config = configured(app, host, port, tls, public=public)
     socket = config.bind_socket()  # before a tunnel leads there: another program's port must not become public
     address = f"http{'s' * bool(tls)}://{f'[{host}]' if ':' in host else host}:{port}"
     if public:
@@ -87,12 +88,14 @@ def serve(
     uvicorn.Server(config).run(sockets=[socket])
 
 
-def _configured(app: Guard, host: str, port: int, tls: tuple[Path, Path] | None, public: bool) -> uvicorn.Config:
+def configured(app: Guard, host: str, port: int, tls: tuple[Path, Path] | None, *, public: bool) -> uvicorn.Config:
+    """How uvicorn serves the app."""
     options: dict[str, Any] = {} if tls is None else {"ssl_certfile": tls[0], "ssl_keyfile": tls[1]}
     return uvicorn.Config(
         app,
         host=host,
         port=port,
+        http=PatientProtocol,
         proxy_headers=public,  # the tunnel says where a request comes from; nobody else is believed
         forwarded_allow_ips="127.0.0.1",
         server_header=False,
