@@ -26,7 +26,7 @@ def analyse_readings(folder: Path, study: Path, *, seed: int, out: Path, figures
     if not answers.is_file():
         write_json(out, {"absent": f"no reader study has been held yet: {answers} is missing"})
         return
-    if len(answers.read_text(encoding="utf-8-sig").split("\n", 1)[-1].strip()) == 0:
+    if not answers.read_text(encoding="utf-8-sig").partition("\n")[2].strip():
         write_json(out, {"absent": f"nobody has answered yet: {answers} has no row"})
         return
     cases, read = (set(pd.read_csv(path, dtype=str).get("case", [])) for path in (key, answers))

@@ -59,7 +59,7 @@ def test_without_answers_the_statistics_are_absent_with_the_reason(tmp_path: Pat
     assert list((tmp_path / "figures").iterdir()) == []
 
 
-@pytest.mark.parametrize("text", ["reader,case,answer\n", "\n", ""])
+@pytest.mark.parametrize("text", ["reader,case,answer\n", "reader,case,answer", "\n", ""])
 def test_an_export_before_the_first_answer_is_no_study_yet(tmp_path: Path, text: str):
     study(tmp_path)
     (tmp_path / "readings/readings.csv").write_text(text)

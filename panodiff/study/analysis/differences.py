@@ -119,7 +119,7 @@ def _compare(one: Floats, other: Floats, seed: int) -> dict[str, Any]:
     }
     if max(np.ptp(one), np.ptp(other)) < SAME:
         return found | {"absent": "an interval needs a spread among the readers of a group"}
-    with np.errstate(all="ignore"), warnings.catch_warnings():
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # of a group without a spread, which Welch's interval allows
         interval = stats.ttest_ind(one, other, equal_var=False).confidence_interval(0.95)
     return found | {"low": float(interval.low), "high": float(interval.high)}

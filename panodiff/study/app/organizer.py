@@ -160,7 +160,7 @@ def read_key(path: Path, served: Served) -> dict[str, str]:
         ValueError: A case has no label, or an unknown one.
     """
     with path.open(newline="", encoding="utf-8") as file:
-        labels = {row["case"]: row["label"] for row in csv.DictReader(file)}
+        labels = {row.get("case", ""): row.get("label", "") for row in csv.DictReader(file)}
     for case in served.counted:
         if labels.get(case) not in LABELS:
             raise ValueError(f"{path} must say of each case if it is {' or '.join(LABELS)}; it does not of {case}")

@@ -21,9 +21,10 @@ from starlette.staticfiles import StaticFiles
 from panodiff.study.app.database import Database
 from panodiff.study.app.guard import Faults, Guard
 from panodiff.study.app.organizer import read_key
+from panodiff.study.app.pages import router
 from panodiff.study.app.patience import PatientProtocol
 from panodiff.study.app.served import Served, load_served
-from panodiff.study.app.web import ElsewhereError, RefusedError, Study, page, router
+from panodiff.study.app.web import ElsewhereError, RefusedError, Study, page
 
 TEMPLATES, STATIC = Path(__file__).parent / "templates", Path(__file__).parent / "static"
 TOKEN_VARIABLE = "NGROK_AUTHTOKEN"

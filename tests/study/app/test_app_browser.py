@@ -216,6 +216,39 @@ def test_two_tabs_that_want_the_same_picture_do_not_fight(tmp_path: Path, browse
         page.reload()
         page.until(f"{at(1)} && {SEEN}")
         page.close()
+    (row,) = Database(tmp_path / STATE).rows("SELECT * FROM showings WHERE fetched IS NOT NULL")
+    assert (row["position"], row["answer"]) == (1, None)
+
+
+BROKEN_ONCE = {  # by the path that is asked for: what comes back instead, once
+    "/case": "({ ok: true, status: 200, text: () => Promise.reject(new TypeError('cut off')) })",
+    "/pixels": "new Response('<!doctype html>', { status: 200 })",
+    "/pixels/": "new Response('', { status: 503 })",
+    "/painted": "new Response('', { status: 503 })",
+    "/answer": "new Response('', { status: 502 })",
+}
+
+
+@pytest.mark.parametrize("path", BROKEN_ONCE)
+def test_what_comes_back_broken_is_asked_for_again(tmp_path: Path, browser: Browser, path: str):
+    write_study(tmp_path, num_warm_up=0, time_limit_s=30)
+    code = invited(tmp_path, "R1")["R1"]
+    with Server(tmp_path) as server:
+        page = entered(browser, server, code)
+        page.run(
+            "((real, broken) => window.fetch = (path, ...more) => path.startsWith("
+            f"{path!r}) && !broken++ ? Promise.resolve({BROKEN_ONCE[path]}) : real(path, ...more))(fetch, 0), 0"
+        )
+        page.key("2")
+        page.until(f"{at(2)} && {SEEN}")
+        page.until("document.querySelector('.notice').textContent === ''")
+        time.sleep(0.8)  # the second report of the first painted frame
+        page.key("4")
+        page.until(at(3))
+        page.close()
+    rows = Database(tmp_path / STATE).rows("SELECT * FROM showings ORDER BY position")
+    assert [row["answer"] for row in rows] == [2, 4, None, None, None, None]
+    assert rows[1]["painted"] is not None
 
 
 def test_a_lost_connection_loses_and_doubles_nothing(tmp_path: Path, browser: Browser):

@@ -6,11 +6,14 @@ from pathlib import Path
 
 import pytest
 from served_studies import STATE, agree, client_of, give, invited, look, write_study
+from starlette.testclient import TestClient
 
+from panodiff.cli import main
 from panodiff.study.analysis.answers import read_answers
 from panodiff.study.app.database import Database
 from panodiff.study.app.organizer import delete_reader, export, read_key, status_lines
 from panodiff.study.app.served import load_served
+from panodiff.study.app.server import create_app
 from panodiff.study.app.showings import grant_look, keep_answer, report_painted, showings_of, take_look
 from panodiff.study.levels import READING_COLUMNS
 
@@ -143,3 +146,29 @@ def test_results_and_leaderboard_are_for_those_who_have_finished_and_only_if_swi
     assert "right about <strong>3 of 4</strong> radiographs, and unsure about 1" in pages["own"][1][0].text
     table = pages["all"][1][1].text.partition("<tbody>")[2]
     assert table.index(">R1<") < table.index('class="own"') < table.index(">R2<") and ">R3<" not in table
+
+
+def test_the_commands_invite_tell_export_and_delete(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    (tmp_path / "data").mkdir()
+    write_study(tmp_path / "data/study", num_warm_up=0)
+    monkeypatch.chdir(tmp_path)
+    assert main(["study", "status"]) == 2 and "nobody has been invited" in capsys.readouterr().err
+    assert main(["study", "invite", "R1", "R2", "--group", "specialist"]) == 0
+    codes = dict(line.split() for line in capsys.readouterr().out.splitlines())
+    served = load_served(tmp_path / "data/study/served")
+    database = Database(tmp_path / "data/answers/study.sqlite")
+    client = TestClient(create_app(served, database, consent="Text"))
+    agree(client, codes["R1"])
+    give(client, look(client), 5)
+    assert main(["study", "status"]) == 0 and "1 of 6 answered" in capsys.readouterr().out
+    assert main(["study", "export"]) == 0 and "1 answers of 2 readers" in capsys.readouterr().out
+    (row,) = csv.DictReader((tmp_path / "data/readings/readings.csv").open())
+    assert (row["reader"], row["group"], row["answer"]) == ("R1", "specialist", "definitely fake")
+    assert main(["study", "delete", "R1"]) == 0 and main(["study", "delete", "R1"]) == 2
+    assert main(["study", "export"]) == 0 and "0 answers of 1 readers" in capsys.readouterr().out
+    assert main(["study", "serve", "--results", "missing.csv"]) == 2 and "missing.csv" in capsys.readouterr().err
+    (tmp_path / "other.csv").write_text("a,b\n1,2\n")
+    assert main(["study", "serve", "--results", "other.csv"]) == 2
+    assert "must say of each case if it is real or synthetic" in capsys.readouterr().err

@@ -83,7 +83,7 @@ def test_the_study_is_shown_without_the_key(tmp_path: Path):
     (tmp_path / "key.csv").unlink()
     client = client_of(tmp_path)
     agree(client, code)
-    look(client)
+    assert look(client)["position"] == "1"
 
 
 def test_results_must_be_asked_for_with_a_key_outside_of_the_folder(tmp_path: Path):
