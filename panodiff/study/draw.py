@@ -64,11 +64,15 @@ def draw_synthetic(folder: Path, published: Path, wanted: int, seed: int) -> lis
 
 
 def draw_cases(params: Params, *, corpus: pd.DataFrame, synthetic: Path, published: Path) -> list[Case]:
-    """The cases that count, then those of the warm-up: real ones of the val split, and further synthetic ones."""
+    """The cases that count, then those of the warm-up: real ones of the val split, and as many further synthetic ones.
+
+    A warm-up of one kind alone would teach readers to expect that kind.
+    """
     section, seed, warm = params.study, params.seed, params.study.num_warm_up // 2
     fake = draw_synthetic(synthetic, published, section.num_synthetic + warm, seed)
     counted, further = fake[: section.num_synthetic], fake[section.num_synthetic :]
-    first = [*draw_real(corpus, "val", warm, seed), *further] if warm else []
+    familiar = draw_real(corpus, "val", len(further), seed) if further else []
+    first = [*familiar, *further[: len(familiar)]]
     return [
         *draw_real(corpus, "test", section.num_real, seed),
         *counted,
@@ -80,7 +84,8 @@ def draw_study(params: Params, *, corpus: pd.DataFrame, synthetic: Path, publish
     """Write `out`/key.csv (case, label, id, warm_up) and `out`/served: cases/*.png, cases.csv (no labels), study.json.
 
     Synthetic cases come from the images that the evaluation left to be published: a copy of a patient is a real case
-    under a wrong label. Where a set holds fewer images than asked for, all of it is taken, and study.json says so.
+    under a wrong label. Where a set holds fewer images than asked for, all of it is taken, and study.json says so; the
+    warm-up gives way to the cases that count.
 
     Raises:
         ValueError: The images drawn differ in size.
@@ -103,7 +108,7 @@ def draw_study(params: Params, *, corpus: pd.DataFrame, synthetic: Path, publish
         {
             "profile": params.profile,
             "num_cases": sum(not case.warm_up for case in drawn),
-            "num_warm_up": sum(case.warm_up for case in drawn),
+            "num_warm_up": {"asked": section.num_warm_up, "drawn": sum(case.warm_up for case in drawn)},
             "num_repeats": section.num_repeats,
             "break_every": section.break_every,
             "time_limit_s": section.time_limit_s,

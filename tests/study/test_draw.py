@@ -204,13 +204,19 @@ def test_warm_up_cases_are_half_real_marked_and_no_case_that_counts(data, tmp_pa
         zip(key["case"], key["warm_up"], strict=True)
     )
     found = json.loads((tmp_path / "study/served/study.json").read_text())
-    assert (found["num_cases"], found["num_warm_up"]) == (14, 6)
+    assert (found["num_cases"], found["num_warm_up"]) == (14, {"asked": 6, "drawn": 6})
 
 
-def test_a_warm_up_takes_no_synthetic_image_from_the_cases_that_count(data, tmp_path):
-    key = draw(data, asking_for(6, 15, num_warm_up=4), tmp_path / "study")
-    assert (key.query("warm_up == 0")["label"] == "synthetic").sum() == 15
-    assert (key.query("warm_up == 1")["label"] == "synthetic").sum() == 0
+@pytest.mark.parametrize(("num_synthetic", "drawn"), [(15, 0), (14, 2), (13, 4)])
+def test_a_warm_up_takes_no_synthetic_image_from_the_cases_that_count_and_stays_half_real(
+    data, tmp_path, num_synthetic, drawn
+):
+    key = draw(data, asking_for(6, num_synthetic, num_warm_up=4), tmp_path / "study")
+    assert (key.query("warm_up == 0")["label"] == "synthetic").sum() == num_synthetic
+    warm_up = key.query("warm_up == 1")["label"]
+    assert (warm_up == "synthetic").sum() == (warm_up == "real").sum() == drawn / 2
+    rules = json.loads((tmp_path / "study/served/study.json").read_text())
+    assert rules["num_warm_up"] == {"asked": 4, "drawn": drawn}
 
 
 def test_images_of_two_sizes_are_refused(data, tmp_path):

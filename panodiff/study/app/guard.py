@@ -127,7 +127,7 @@ class Guard:
             return b"", PlainTextResponse(fault[1], fault[0])
         try:
             async with asyncio.timeout(BODY_S):
-                return await _bounded_body(headers, receive), None
+                return await _bounded_body(receive), None
         except TimeoutError:
             return b"", PlainTextResponse("The form did not arrive in time.", 408, {"Connection": "close"})
         except OverflowError:
@@ -138,7 +138,6 @@ class Guard:
         posted = scope["method"] == "POST"
         judged = (
             (429, "Too many refused requests. Wait a minute.", self.refusals.too_many(origin)),
-            (405, "Not here.", scope["method"] not in ("GET", "HEAD", "POST")),
             (414, "The address is too long.", len(scope["path"]) + len(scope["query_string"]) > MAX_ADDRESS_BYTES),
             (403, "This form does not come from the study's pages.", posted and not _from_own_page(headers)),
             (415, "Forms are taken, nothing else.", posted and headers.get("content-type", "").split(";")[0] != FORM),
@@ -154,12 +153,9 @@ def _from_own_page(headers: Headers) -> bool:
     return origin == "null" or origin.partition("://")[2] == headers.get("host")
 
 
-async def _bounded_body(headers: Headers, receive: Receive) -> bytes:
+async def _bounded_body(receive: Receive) -> bytes:
     """The whole body; OverflowError if it is larger than any form of the study."""
-    stated = headers.get("content-length", "0")
-    body, more = b"", stated.isdecimal() and int(stated[:9]) <= MAX_BODY_BYTES
-    if not more:
-        raise OverflowError
+    body, more = b"", True
     while more:
         message = await receive()
         body += message.get("body", b"")

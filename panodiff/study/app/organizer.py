@@ -105,17 +105,16 @@ def status_lines(database: Database) -> list[str]:
 
 def export(database: Database, folder: Path) -> list[str]:
     """Write readings.csv and readers.csv, without warm-up cases; lines for the terminal."""
-    ((time_limit_s,),) = database.rows("SELECT time_limit_s FROM study")
     readings, readers = [], []
     for row in database.rows("SELECT * FROM readers ORDER BY pseudonym"):
         showings = showings_of(database, row["id"])
         first = sum(showing.warm_up for showing in showings)
         given = [showing for showing in showings if showing.answer is not None and not showing.warm_up]
-        readings += [_reading(row["pseudonym"], row["experience"], showing, first, time_limit_s) for showing in given]
+        readings += [_reading(row["pseudonym"], row["experience"], showing, first) for showing in given]
         values = (
             *(row["pseudonym"], row["experience"], row["role"], row["years"]),
             *(_utc(row["invited"]), _utc(row["consented"]), row["consent_sha256"]),
-            *(len(given), sum(not showing.reported for showing in given)),
+            *(len(given), sum(showing.response_s is None for showing in given)),
         )
         readers.append(dict(zip(READER_COLUMNS, values, strict=True)))
     write_csv(folder / "readings.csv", READING_COLUMNS, readings)
@@ -123,11 +122,11 @@ def export(database: Database, folder: Path) -> list[str]:
     return [f"{len(readings)} answers of {len(readers)} readers: {folder / 'readings.csv'}, {folder / 'readers.csv'}"]
 
 
-def _reading(pseudonym: str, group: str, showing: Showing, num_warm_up: int, time_limit_s: float) -> dict[str, object]:
+def _reading(pseudonym: str, group: str, showing: Showing, num_warm_up: int) -> dict[str, object]:
     """A row of READING_COLUMNS; times are empty where the browser did not say when it painted the picture."""
-    assert showing.answer is not None and showing.answered is not None and showing.started is not None
-    response_s = max(0.0, showing.answered - showing.started)
-    times = (f"{min(response_s, time_limit_s):.3f}", f"{response_s:.3f}") if showing.reported else ("", "")
+    assert showing.answer is not None
+    response_s = showing.response_s
+    times = ("", "") if response_s is None else (f"{min(response_s, showing.time_limit_s):.3f}", f"{response_s:.3f}")
     values = (
         *(pseudonym, group, showing.name, LEVELS[showing.answer - 1]),
         *(showing.position - num_warm_up, int(showing.repeat), *times, _utc(showing.answered)),
@@ -173,9 +172,8 @@ def results(database: Database, key: dict[str, str]) -> list[Result]:
     for row in database.rows("SELECT id, pseudonym FROM readers"):
         if progress_of(database, row["id"]).finished:
             showings = [each for each in showings_of(database, row["id"]) if not each.warm_up and not each.repeat]
-            called = [(LEVELS[(each.answer or 0) - 1].split()[-1], key[each.name]) for each in showings]
-            right = sum(pair in {("real", "real"), ("fake", "synthetic")} for pair in called)
-            unsure = sum(word == "unsure" for word, _ in called)
+            right = sum(each.answer in ((1, 2) if key[each.name] == "real" else (4, 5)) for each in showings)
+            unsure = sum(each.answer == 3 for each in showings)
             found.append(
                 Result(pseudonym=row["pseudonym"], num_right=right, num_unsure=unsure, num_cases=len(showings))
             )

@@ -156,21 +156,21 @@ def pause(request: Request, reader: PartReader) -> Response:
     progress = progress_of(study.database, reader["id"])
     return page(
         request, "pause", reader=reader, showing=showing, progress=progress, served=study.served,
-        left_s=showing.left_s(time.time(), study.served.time_limit_s),
+        left_s=showing.left_s(time.time()),
     )  # fmt: skip
 
 
 @router.get("/case")
 def case(request: Request, reader: PartReader, go: int = 0) -> Response:
     """The reader's current case, without its picture; a page that pauses first where one is due."""
-    study, now = study_of(request), time.time()
+    study = study_of(request)
     showing = current_showing(study.database, reader["id"])
     if showing is None:
         raise ElsewhereError("/thanks")
     progress = progress_of(study.database, reader["id"])
     if go != showing.position and showing.fetched is None and progress.pause_due(study.served.break_every):
         raise ElsewhereError("/pause")
-    left_s = showing.left_s(now, study.served.time_limit_s)
+    left_s = showing.left_s(time.time())
     token = grant_look(study.database, reader["id"], showing.position) if left_s > 0 else ""
     return page(
         request, "case", reader=reader, showing=showing, progress=progress, served=study.served, levels=LEVELS,
@@ -182,7 +182,7 @@ def case(request: Request, reader: PartReader, go: int = 0) -> Response:
 def pixels(request: Request, reader: PartReader, token: str) -> Response:
     """The picture, once: bare bytes, of every case as many."""
     study = study_of(request)
-    name = take_look(study.database, reader["id"], token, time.time(), study.served.time_limit_s)
+    name = take_look(study.database, reader["id"], token, time.time())
     if name is None:
         raise RefusedError(410, "This picture was shown, and is not to be had again.")
     return Response(study.served.pixels[name], media_type="application/octet-stream")
@@ -191,8 +191,7 @@ def pixels(request: Request, reader: PartReader, token: str) -> Response:
 @router.post("/painted")
 def painted(request: Request, reader: PostingReader, position: Position) -> Response:
     """Start the clock of the picture that the browser has just painted; the seconds that are left."""
-    study = study_of(request)
-    left_s = report_painted(study.database, reader["id"], position, time.time(), study.served.time_limit_s)
+    left_s = report_painted(study_of(request).database, reader["id"], position, time.time())
     if left_s is None:
         raise RefusedError(409, "No picture was shown for this case.")
     return Response(json.dumps({"left_s": round(left_s, 3)}), media_type="application/json")

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from panodiff.files import list_files
 from panodiff.images import read_grey
 
 CASE_COLUMNS = ["case", "path", "warm_up"]
@@ -97,7 +96,8 @@ def _read_cases(path: Path) -> list[dict[str, str]]:
 def _refuse_what_may_tell(folder: Path, rows: list[dict[str, str]]) -> None:
     """Raise if there is any file but those that are known to tell nothing, such as the key."""
     expected = {"cases.csv", "study.json", *(row["path"] for row in rows)}
-    found = {path.relative_to(folder).as_posix() for path in list_files(folder)}
+    entries = [path for path in folder.rglob("*") if path.name != ".DS_Store"]  # which macOS makes again and again
+    found = {path.relative_to(folder).as_posix() for path in entries if path.is_symlink() or not path.is_dir()}
     if others := sorted(found - expected):
         raise ValueError(
             f"{folder} must hold nothing but cases.csv, study.json and the cases; {others[0]} may tell readers which "

@@ -2,7 +2,7 @@
 
 The clock of a case starts when the browser reports its first painted frame, and at the latest GRACE_S after the picture
 went out: a browser that reports nothing gains no more than that. It runs on the server, also while the browser is
-closed, and no time that a browser tells is used.
+closed, and no time that a browser tells is used. Where the machine's clock is set back, the look that was begun ends.
 """
 
 import random
@@ -14,6 +14,7 @@ from panodiff.study.app.database import Database, hashed, new_token
 from panodiff.study.app.served import Served
 
 GRACE_S = 5.0  # for the picture's way to the reader: half a megabyte through a poor network
+SHOWINGS = "SELECT showings.*, time_limit_s FROM showings, study"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,11 +29,14 @@ class Showing:
     painted: float | None
     answer: int | None
     answered: float | None
+    time_limit_s: float
 
     @property
     def reported(self) -> bool:
         """Whether the browser said in time when it painted the picture."""
-        return self.fetched is not None and self.painted is not None and self.painted <= self.fetched + GRACE_S
+        if self.fetched is None or self.painted is None:
+            return False
+        return self.fetched <= self.painted <= self.fetched + GRACE_S
 
     @property
     def started(self) -> float | None:
@@ -41,13 +45,20 @@ class Showing:
             return None
         return self.painted if self.reported else self.fetched + GRACE_S
 
-    def left_s(self, now: float, time_limit_s: float) -> float:
+    @property
+    def response_s(self) -> float | None:
+        """From the first painted frame until the answer; None where that is not known."""
+        if not self.reported or self.painted is None or self.answered is None or self.answered < self.painted:
+            return None
+        return self.answered - self.painted
+
+    def left_s(self, now: float) -> float:
         """Seconds of viewing that are left, none once the case is answered."""
-        if self.answer is not None:
+        if self.fetched is None or self.started is None:
+            return self.time_limit_s
+        if self.answer is not None or now < self.fetched:
             return 0.0
-        if self.started is None:
-            return time_limit_s
-        return min(time_limit_s, max(0.0, self.started + time_limit_s - now))
+        return min(self.time_limit_s, max(0.0, self.started + self.time_limit_s - now))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +124,7 @@ def progress_of(database: Database, reader: int) -> Progress:
 
 def current_showing(database: Database, reader: int) -> Showing | None:
     """The reader's first case without an answer; None when there is none left."""
-    rows = database.rows("SELECT * FROM showings WHERE reader = ? AND answer IS NULL ORDER BY position LIMIT 1", reader)
+    rows = database.rows(f"{SHOWINGS} WHERE reader = ? AND answer IS NULL ORDER BY position LIMIT 1", reader)
     return _showing(rows[0]) if rows else None
 
 
@@ -128,13 +139,12 @@ def grant_look(database: Database, reader: int, position: int) -> str:
     return token
 
 
-def take_look(database: Database, reader: int, token: str, now: float, time_limit_s: float) -> str | None:
+def take_look(database: Database, reader: int, token: str, now: float) -> str | None:
     """The case that `token` is good for, noted as handed out; None if it is used, not the reader's, or too late."""
     with database.writing(durable=False) as connection:
-        row = connection.execute(
-            "SELECT * FROM showings WHERE reader = ? AND token_sha256 = ?", (reader, hashed(token))
-        ).fetchone()
-        if row is None or _showing(row).left_s(now, time_limit_s) <= 0:
+        where = "WHERE reader = ? AND token_sha256 = ?"
+        row = connection.execute(f"{SHOWINGS} {where}", (reader, hashed(token))).fetchone()
+        if row is None or _showing(row).left_s(now) <= 0:
             return None
         connection.execute(
             "UPDATE showings SET token_sha256 = NULL, fetched = COALESCE(fetched, ?) WHERE reader = ? AND position = ?",
@@ -144,7 +154,7 @@ def take_look(database: Database, reader: int, token: str, now: float, time_limi
         return name
 
 
-def report_painted(database: Database, reader: int, position: int, now: float, time_limit_s: float) -> float | None:
+def report_painted(database: Database, reader: int, position: int, now: float) -> float | None:
     """Note the first painted frame; the seconds of viewing that are left, None if no picture went out."""
     with database.writing(durable=False) as connection:
         connection.execute(
@@ -152,20 +162,18 @@ def report_painted(database: Database, reader: int, position: int, now: float, t
             "AND painted IS NULL AND answer IS NULL",
             (now, reader, position),
         )
-        row = _row_at(connection, reader, position)
-    if row is None or row["fetched"] is None:
-        return None
-    return _showing(row).left_s(now, time_limit_s)
+        showing = _showing_at(connection, reader, position)
+    return None if showing is None or showing.fetched is None else showing.left_s(now)
 
 
 def keep_answer(database: Database, reader: int, position: int, answer: int, now: float) -> Outcome:
     """Keep the answer to the reader's current case; one that is KEPT is on disk."""
     with database.writing() as connection:
-        row = _row_at(connection, reader, position)
-        if row is None or row["fetched"] is None:
+        showing = _showing_at(connection, reader, position)
+        if showing is None or showing.fetched is None:
             return Outcome.NOT_SHOWN
-        if row["answer"] is not None:
-            return Outcome.KEPT_BEFORE if row["answer"] == answer else Outcome.OTHER_BEFORE
+        if showing.answer is not None:
+            return Outcome.KEPT_BEFORE if showing.answer == answer else Outcome.OTHER_BEFORE
         connection.execute(
             "UPDATE showings SET answer = ?, answered = ?, token_sha256 = NULL WHERE reader = ? AND position = ?",
             (answer, now, reader, position),
@@ -173,11 +181,14 @@ def keep_answer(database: Database, reader: int, position: int, answer: int, now
     return Outcome.KEPT
 
 
-def _row_at(connection: sqlite3.Connection, reader: int, position: int) -> sqlite3.Row | None:
-    row: sqlite3.Row | None = connection.execute(
-        "SELECT * FROM showings WHERE reader = ? AND position = ?", (reader, position)
-    ).fetchone()
-    return row
+def showings_of(database: Database, reader: int) -> list[Showing]:
+    """All of a reader's cases in order."""
+    return [_showing(row) for row in database.rows(f"{SHOWINGS} WHERE reader = ? ORDER BY position", reader)]
+
+
+def _showing_at(connection: sqlite3.Connection, reader: int, position: int) -> Showing | None:
+    row = connection.execute(f"{SHOWINGS} WHERE reader = ? AND position = ?", (reader, position)).fetchone()
+    return None if row is None else _showing(row)
 
 
 def _showing(row: sqlite3.Row) -> Showing:
@@ -190,9 +201,5 @@ def _showing(row: sqlite3.Row) -> Showing:
         painted=row["painted"],
         answer=row["answer"],
         answered=row["answered"],
+        time_limit_s=row["time_limit_s"],
     )
-
-
-def showings_of(database: Database, reader: int) -> list[Showing]:
-    """All of a reader's cases in order."""
-    return [_showing(row) for row in database.rows("SELECT * FROM showings WHERE reader = ? ORDER BY position", reader)]

@@ -195,6 +195,11 @@ class Page:
     def move(self, x: float, y: float) -> None:
         self.call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
 
+    def touch(self, x: float, y: float) -> None:
+        """Put a finger there, and take it away."""
+        self.call("Input.dispatchTouchEvent", type="touchStart", touchPoints=[{"x": x, "y": y}])
+        self.call("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
+
     def offline(self, lost: bool) -> None:
         """Lose the connection, or have it back."""
         self.call(

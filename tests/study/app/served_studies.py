@@ -51,7 +51,7 @@ def write_study(
     write_csv(served / "cases.csv", ["case", "path", "warm_up"], rows)
     write_csv(folder / "key.csv", ["case", "label", "id", "warm_up"], key)
     rules = {"num_repeats": num_repeats, "break_every": break_every, "time_limit_s": time_limit_s, "size": list(size)}
-    write_json(served / "study.json", {"num_cases": num_cases, "num_warm_up": num_warm_up} | rules)
+    write_json(served / "study.json", {"num_cases": num_cases} | rules)
     return served
 
 

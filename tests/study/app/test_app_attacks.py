@@ -178,7 +178,6 @@ def test_too_much_is_refused_stated_or_not(reader: TestClient):
     form = {"Content-Type": "application/x-www-form-urlencoded"}
     assert reader.post("/answer", content=body, headers=form).status_code == 413
     assert reader.post("/answer", content=iter([body[:5000], body[5000:]]), headers=form).status_code == 413
-    assert reader.post("/answer", content=b"", headers=form | {"Content-Length": "-1"}).status_code == 413
     assert reader.get("/case?go=" + "1" * 600).status_code == 414
     assert reader.post("/answer", json={}).status_code == 415
     assert reader.post("/answer", files={"level": b"3"}).status_code == 415

@@ -326,6 +326,21 @@ def test_the_ways_of_looking_closer_work_and_stay_from_case_to_case(tmp_path: Pa
         page.close()
 
 
+def test_under_a_finger_the_magnifier_stands_above_it(tmp_path: Path, browser: Browser):
+    write_study(tmp_path, num_warm_up=0, time_limit_s=30, size=SIZE)
+    code = invited(tmp_path, "R1")["R1"]
+    with Server(tmp_path) as server:
+        page = entered(browser, server, code, width=820, height=1180, touch=True)
+        page.key("m")
+        page.touch(400, 600)
+        where = "(b => [b.x + b.width / 2, b.bottom, b.top])(document.querySelector('.loupe').getBoundingClientRect())"
+        left, bottom, top = page.run(where)
+        assert abs(left - 400) < 2 and top < bottom < 600 < bottom + 60
+        page.touch(500, 620)
+        assert abs(page.run(where)[0] - 500) < 2
+        page.close()
+
+
 # ---- how it looks
 
 CONTRAST = """
@@ -349,6 +364,14 @@ CONTRAST = """
     const ratio = (Math.max(...pair) + 0.05) / (Math.min(...pair) + 0.05);
     if (ratio < 4.5) found.push([element.outerHTML.slice(0, 80), ratio]);
   }
+  for (const element of document.body.querySelectorAll('button, select, input')) {
+    const style = getComputedStyle(element);
+    if (parseFloat(style.borderTopWidth) === 0 || style.borderTopStyle !== 'solid') continue;
+    if (!element.checkVisibility() || element.disabled) continue;
+    const pair = [light(channels(style.borderTopColor)), light(behind(element.parentElement))];
+    const ratio = (Math.max(...pair) + 0.05) / (Math.min(...pair) + 0.05);
+    if (ratio < 3) found.push([element.outerHTML.slice(0, 80), ratio]);
+  }
   return found;
 })()
 """
@@ -361,7 +384,7 @@ SMALL = """
 OVERFLOW = "document.documentElement.scrollWidth - innerWidth"
 
 
-@pytest.mark.parametrize(("width", "height"), [(390, 844), (820, 1180), (1280, 800), (1280, 640)])
+@pytest.mark.parametrize(("width", "height"), [(390, 844), (820, 1180), (1280, 800), (1280, 640), (844, 390)])
 def test_every_page_fits_the_window_with_contrast_and_targets_large_enough(
     tmp_path: Path, browser: Browser, width: int, height: int
 ):
@@ -396,8 +419,10 @@ def test_every_page_fits_the_window_with_contrast_and_targets_large_enough(
         looks_right()
         answers = "document.querySelector('.answers').getBoundingClientRect()"
         stage = "document.querySelector('.stage').getBoundingClientRect()"
-        assert page.run(f"{stage}.top >= 0 && {stage}.bottom <= {answers}.top && {answers}.bottom <= innerHeight")
-        assert page.run(f"{stage}.width > 0.9 * innerWidth && {stage}.height > 150")
+        assert page.run(f"{stage}.top >= 0 && {answers}.top >= 0 && {answers}.bottom <= innerHeight")
+        assert page.run(f"{stage}.bottom <= {answers}.top || {stage}.right <= {answers}.left")
+        assert page.run(f"2 * {stage}.height > 0.55 * Math.min(innerWidth, 2 * innerHeight) && {stage}.height > 150")
+        assert page.run("document.querySelector('.tools').getBoundingClientRect().bottom <= innerHeight")
         page.until(UP)
         looks_right()
         page.key("2")

@@ -24,9 +24,9 @@ def read_all(database: Database, reader: int, levels: list[int], *, painted: boo
     """Answer the first cases, each 3 s after its first painted frame."""
     for position, level in enumerate(levels, start=1):
         now = 1_800_000_000.0 + 100 * position
-        take_look(database, reader, grant_look(database, reader, position), now, LIMIT_S)
+        take_look(database, reader, grant_look(database, reader, position), now)
         if painted:
-            report_painted(database, reader, position, now + 1, LIMIT_S)
+            report_painted(database, reader, position, now + 1)
         keep_answer(database, reader, position, level, now + 4 + 10 * position)
 
 

@@ -22,7 +22,7 @@ from served_studies import (
 )
 from starlette.testclient import TestClient
 
-from panodiff.study.app.database import Database
+from panodiff.study.app.database import SESSION_S, Database
 from panodiff.study.app.served import load_served
 from panodiff.study.app.server import create_app
 from panodiff.study.app.showings import (
@@ -163,6 +163,19 @@ def test_the_code_opens_the_study_at_the_same_case_in_another_browser(study: tup
     assert float(again["left"]) < 1
 
 
+def test_a_session_ends_after_a_working_day(study: tuple[Path, str]):
+    client = client_of(study[0])
+    agree(client, study[1])
+    database = Database(study[0] / "state/study.sqlite")
+    for began, path in ((time.time() - SESSION_S + 60, "/case"), (time.time() - SESSION_S - 1, "/")):
+        with database.writing() as connection:
+            connection.execute("UPDATE sessions SET created = ?", (began,))
+        assert client.get("/case", params={"go": 1}).url.path == path
+    assert client.post("/answer", data={"form_token": "x", "position": "1", "level": "3"}).status_code == 401
+    agree(client, study[1])
+    assert len(database.rows("SELECT * FROM sessions")) == 1  # the old one is gone
+
+
 def test_leaving_ends_the_session(study: tuple[Path, str]):
     client = client_of(study[0])
     page = sign_in(client, study[1])
@@ -188,40 +201,64 @@ def test_pixels_are_those_of_the_file_and_of_fixed_length(study: tuple[Path, str
 
 
 @pytest.fixture
-def database(study: tuple[Path, str]) -> Database:
-    return Database(study[0] / "state/study.sqlite")
+def database(tmp_path: Path) -> Database:
+    write_study(tmp_path, time_limit_s=LIMIT_S)
+    invited(tmp_path, "R1")
+    return Database(tmp_path / STATE)
 
 
 def test_the_clock_starts_with_the_first_painted_frame(database: Database):
-    assert take_look(database, 1, grant_look(database, 1, 1), 100.0, LIMIT_S) is not None
-    assert report_painted(database, 1, 1, 102.0, LIMIT_S) == LIMIT_S
-    assert report_painted(database, 1, 1, 104.0, LIMIT_S) == LIMIT_S - 2  # the first report stays
-    assert take_look(database, 1, grant_look(database, 1, 1), 113.9, LIMIT_S) is not None
-    assert take_look(database, 1, grant_look(database, 1, 1), 114.0, LIMIT_S) is None
+    assert take_look(database, 1, grant_look(database, 1, 1), 100.0) is not None
+    assert report_painted(database, 1, 1, 102.0) == LIMIT_S
+    assert report_painted(database, 1, 1, 104.0) == LIMIT_S - 2  # the first report stays
+    assert take_look(database, 1, grant_look(database, 1, 1), 113.9) is not None
+    assert take_look(database, 1, grant_look(database, 1, 1), 114.0) is None
 
 
 def test_a_browser_that_reports_nothing_gains_no_more_than_the_grace(database: Database):
-    assert take_look(database, 1, grant_look(database, 1, 1), 100.0, LIMIT_S) is not None
-    assert report_painted(database, 1, 1, 100.0 + GRACE_S + 3, LIMIT_S) == LIMIT_S - 3  # too late to count
-    assert take_look(database, 1, grant_look(database, 1, 1), 100.0 + GRACE_S + LIMIT_S - 0.1, LIMIT_S) is not None
-    assert take_look(database, 1, grant_look(database, 1, 1), 100.0 + GRACE_S + LIMIT_S, LIMIT_S) is None
+    assert take_look(database, 1, grant_look(database, 1, 1), 100.0) is not None
+    assert report_painted(database, 1, 1, 100.0 + GRACE_S + 3) == LIMIT_S - 3  # too late to count
+    assert take_look(database, 1, grant_look(database, 1, 1), 100.0 + GRACE_S + LIMIT_S - 0.1) is not None
+    assert take_look(database, 1, grant_look(database, 1, 1), 100.0 + GRACE_S + LIMIT_S) is None
+
+
+def test_no_report_gives_more_than_the_limit(database: Database):
+    take_look(database, 1, grant_look(database, 1, 1), 100.0)
+    report_painted(database, 1, 1, 102.0)
+    assert showings_of(database, 1)[0].left_s(101.0) == LIMIT_S
+
+
+def test_a_clock_that_is_set_back_gives_no_second_look(database: Database):
+    take_look(database, 1, grant_look(database, 1, 1), 100.0)
+    report_painted(database, 1, 1, 101.0)
+    spare = grant_look(database, 1, 1)
+    assert take_look(database, 1, spare, 99.0) is None
+    assert report_painted(database, 1, 1, 99.0) == 0
+    keep_answer(database, 1, 1, 2, 99.0)
+    assert showings_of(database, 1)[0].response_s is None
+
+
+def test_a_frame_painted_before_its_picture_went_out_says_nothing(database: Database):
+    take_look(database, 1, grant_look(database, 1, 1), 100.0)
+    assert report_painted(database, 1, 1, 99.0) == 0
+    assert not showings_of(database, 1)[0].reported
 
 
 def test_a_painted_frame_without_a_picture_is_refused(database: Database):
-    assert report_painted(database, 1, 1, 100.0, LIMIT_S) is None
+    assert report_painted(database, 1, 1, 100.0) is None
     assert showings_of(database, 1)[0].painted is None
 
 
 def test_a_token_is_good_once_and_only_the_newest(database: Database):
     older, newer = grant_look(database, 1, 1), grant_look(database, 1, 1)
-    assert take_look(database, 1, older, 100.0, LIMIT_S) is None
-    assert take_look(database, 1, newer, 100.0, LIMIT_S) is not None
-    assert take_look(database, 1, newer, 100.0, LIMIT_S) is None
+    assert take_look(database, 1, older, 100.0) is None
+    assert take_look(database, 1, newer, 100.0) is not None
+    assert take_look(database, 1, newer, 100.0) is None
 
 
 def test_of_two_answers_to_a_case_the_first_stays(database: Database):
     assert keep_answer(database, 1, 1, 2, 100.0) is Outcome.NOT_SHOWN
-    take_look(database, 1, grant_look(database, 1, 1), 100.0, LIMIT_S)
+    take_look(database, 1, grant_look(database, 1, 1), 100.0)
     assert keep_answer(database, 1, 1, 2, 101.0) is Outcome.KEPT
     assert keep_answer(database, 1, 1, 2, 102.0) is Outcome.KEPT_BEFORE
     assert keep_answer(database, 1, 1, 3, 103.0) is Outcome.OTHER_BEFORE
@@ -231,8 +268,8 @@ def test_of_two_answers_to_a_case_the_first_stays(database: Database):
 
 
 def test_an_answered_case_is_not_shown_again(database: Database):
-    take_look(database, 1, grant_look(database, 1, 1), 100.0, LIMIT_S)
+    take_look(database, 1, grant_look(database, 1, 1), 100.0)
     spare = grant_look(database, 1, 1)
     keep_answer(database, 1, 1, 2, 101.0)
-    assert take_look(database, 1, spare, 101.5, LIMIT_S) is None
-    assert take_look(database, 1, grant_look(database, 1, 1), 101.5, LIMIT_S) is None
+    assert take_look(database, 1, spare, 101.5) is None
+    assert take_look(database, 1, grant_look(database, 1, 1), 101.5) is None

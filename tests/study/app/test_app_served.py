@@ -18,7 +18,9 @@ from panodiff.study.app.server import serve
 from panodiff.study.app.showings import draw_order
 
 
-@pytest.mark.parametrize("name", ["key.csv", "KEY.CSV", "cases/key.csv", "notes/labels.json", "cases/other.png"])
+@pytest.mark.parametrize(
+    "name", ["key.csv", "KEY.CSV", "cases/key.csv", "notes/labels.json", "cases/other.png", ".key.csv.partial"]
+)
 def test_a_folder_with_anything_else_in_it_is_refused(tmp_path: Path, name: str):
     served = write_study(tmp_path)
     (served / name).parent.mkdir(exist_ok=True)
@@ -26,6 +28,16 @@ def test_a_folder_with_anything_else_in_it_is_refused(tmp_path: Path, name: str)
     with pytest.raises(ValueError, match="may tell readers"):
         serve(served, tmp_path / STATE)
     assert not (tmp_path / STATE).exists()
+
+
+def test_a_linked_folder_is_refused_and_what_macos_leaves_is_not(tmp_path: Path):
+    served = write_study(tmp_path)
+    (served / "cases/.DS_Store").write_bytes(b"x")
+    load_served(served)
+    (tmp_path / "elsewhere").mkdir()
+    (served / "more").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ValueError, match="may tell readers"):
+        load_served(served)
 
 
 def test_a_label_column_is_refused(tmp_path: Path):

@@ -3,30 +3,24 @@
 import asyncio
 import random
 import signal
-import socket
 import threading
 import time
 from collections import Counter
 from pathlib import Path
 
 import httpx
-import pytest
-import uvicorn
 from served_studies import (
     STATE,
     Server,
     agree,
-    client_of,
     fields,
     form_token,
-    free_port,
     invited,
     text_sha256,
     write_study,
 )
 
 from panodiff.study.app.database import Database
-from panodiff.study.app.server import configured
 
 NUM_KILLS = 20
 NUM_READERS = 60
@@ -157,37 +151,3 @@ def test_the_server_says_nothing_of_itself_and_logs_no_secrets(tmp_path: Path):
     log = server.log.read_text()
     assert "GET /case 200" in log and "http://127.0.0.1" in log
     assert not [secret for secret in (code, *cookies) if secret in log]
-
-
-def test_connections_that_ask_nothing_end_and_those_that_ask_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("panodiff.study.app.patience.HEAD_S", 0.4)
-    write_study(tmp_path)
-    invited(tmp_path, "R1")
-    port = free_port()
-    server = uvicorn.Server(configured(client_of(tmp_path).app, "127.0.0.1", port, None, public=False))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        while not server.started:
-            time.sleep(0.02)
-        idle = [socket.create_connection(("127.0.0.1", port), timeout=10) for _ in range(20)]
-        for number, each in enumerate(idle):
-            each.sendall(b"GET / HT" * (number % 2))
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
-            assert client.get("/").status_code == 200
-            began = time.monotonic()
-            assert [_ended(each) for each in idle] == [True] * 20
-            assert time.monotonic() - began < 5
-            assert client.get("/").status_code == 200
-    finally:
-        server.should_exit = True
-        thread.join(30)
-
-
-def _ended(connection: socket.socket) -> bool:
-    """Whether the other side hangs up without a word."""
-    with connection:
-        try:
-            return connection.recv(100) == b""
-        except ConnectionResetError:
-            return True
