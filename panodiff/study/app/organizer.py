@@ -111,12 +111,19 @@ def export(database: Database, folder: Path) -> list[str]:
         first = sum(showing.warm_up for showing in showings)
         given = [showing for showing in showings if showing.answer is not None and not showing.warm_up]
         readings += [_reading(row["pseudonym"], row["experience"], showing, first) for showing in given]
-        values = (
-            *(row["pseudonym"], row["experience"], row["role"], row["years"]),
-            *(_utc(row["invited"]), _utc(row["consented"]), row["consent_sha256"]),
-            *(len(given), sum(showing.response_s is None for showing in given)),
+        readers.append(
+            {
+                "reader": row["pseudonym"],
+                "group": row["experience"],
+                "role": row["role"],
+                "years": row["years"],
+                "invited": _utc(row["invited"]),
+                "consented": _utc(row["consented"]),
+                "consent_sha256": row["consent_sha256"],
+                "answered": len(given),
+                "unreported_starts": sum(showing.response_s is None for showing in given),
+            }
         )
-        readers.append(dict(zip(READER_COLUMNS, values, strict=True)))
     write_csv(folder / "readings.csv", READING_COLUMNS, readings)
     write_csv(folder / "readers.csv", READER_COLUMNS, readers)
     return [f"{len(readings)} answers of {len(readers)} readers: {folder / 'readings.csv'}, {folder / 'readers.csv'}"]
@@ -127,11 +134,17 @@ def _reading(pseudonym: str, group: str, showing: Showing, num_warm_up: int) -> 
     assert showing.answer is not None
     response_s = showing.response_s
     times = ("", "") if response_s is None else (f"{min(response_s, showing.time_limit_s):.3f}", f"{response_s:.3f}")
-    values = (
-        *(pseudonym, group, showing.name, LEVELS[showing.answer - 1]),
-        *(showing.position - num_warm_up, int(showing.repeat), *times, _utc(showing.answered)),
-    )
-    return dict(zip(READING_COLUMNS, values, strict=True))
+    return {
+        "reader": pseudonym,
+        "group": group,
+        "case": showing.name,
+        "answer": LEVELS[showing.answer - 1],
+        "position": showing.position - num_warm_up,
+        "repeat": int(showing.repeat),
+        "viewing_s": times[0],
+        "response_s": times[1],
+        "answered": _utc(showing.answered),
+    }
 
 
 def _utc(seconds: float | None) -> str:
