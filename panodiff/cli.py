@@ -77,7 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     fetch = actions.add_parser("fetch", help="install weights, verified by their hash")
     which = fetch.add_mutually_exclusive_group(required=True)
     which.add_argument("name", nargs="?", metavar="NAME", help="an entry of the catalogue")
-    which.add_argument("--all", action="store_true", help="every entry of the catalogue")
+    which.add_argument("--all", action="store_true", help="every entry of the catalogue; what cannot be had is named")
     fetch.add_argument("--from", dest="from_dir", type=Path, metavar="DIR", help="take the files from here, no network")
     fetch.set_defaults(run=_fetch_weights)
 

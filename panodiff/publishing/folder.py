@@ -97,7 +97,7 @@ def refuse_real_pictures(run: Run) -> None:
     raise ValueError(
         f"metrics/report.html shows radiographs of {', '.join(closed)}, whose noted terms do not allow passing them "
         f"on: set `report.real_images: false` in params.yaml and `dvc repro`, or, if their terms allow it, note "
-        f"`redistribution: true` below `meta:` in {named}"
+        f"`redistribution: true` below `meta:` in {named} and `dvc repro`, which makes the report anew"
     )
 
 

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from panodiff.sources import ARCHIVE_SUFFIXES
 
-IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".dcm", ".dicom"})
+IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".gif", ".dcm", ".dicom"})
 _FILE = Path(__file__).with_name("catalogue.yaml")
 
 
