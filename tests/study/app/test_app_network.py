@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from served_studies import agree, client_of, free_port, give, invited, look, write_study
 
-from panodiff.study.app.server import configured
+from panodiff.study.app.server import bound, configured
 
 FORM = "Content-Type: application/x-www-form-urlencoded\r\n"
 
@@ -154,6 +154,15 @@ def test_more_connections_than_the_limit_are_turned_away_until_one_ends(tmp_path
         while httpx.get(f"http://127.0.0.1:{port}/").status_code == 503 and time.monotonic() < deadline:
             time.sleep(0.05)
         assert httpx.get(f"http://127.0.0.1:{port}/").status_code == 200
+
+
+def test_a_page_does_not_wait_for_the_acknowledgement_of_its_head(tmp_path: Path):
+    write_study(tmp_path)
+    invited(tmp_path, "R1")
+    with bound(configured(client_of(tmp_path).app, "127.0.0.1", 0, None, public=False)) as listening:
+        listening.listen()
+        with socket.create_connection(listening.getsockname()), listening.accept()[0] as connection:
+            assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def test_the_answers_are_for_their_owner_alone(tmp_path: Path):
