@@ -114,8 +114,8 @@ def configured(app: Guard, host: str, port: int, tls: tuple[Path, Path] | None, 
 def bound(config: uvicorn.Config) -> socket.socket:
     """The socket to listen at, whose connections send at once.
 
-    asyncio sees to that only for sockets that it makes itself; without it a page waits 40 ms until the machine of the reader
-    has acknowledged its head.
+    asyncio sees to that only for sockets that it makes itself. Without it a page waits for up to 40 ms until the other
+    side has acknowledged its head.
     """
     listening = config.bind_socket()
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
