@@ -17,7 +17,7 @@ from panodiff.params import Params
 from panodiff.params_file import ParamsError, load_params
 from panodiff.report.tables import size
 from panodiff.sources.archives import COMPRESSED_TARS
-from panodiff.sources.catalogue import is_radiograph, layout
+from panodiff.sources.catalogue import is_radiograph, layout, read_catalogue
 from panodiff.sources.raw import RawFolder
 from panodiff.weights import WeightsError, locate
 
@@ -157,7 +157,9 @@ def check_data(root: Path, params: Params) -> Iterator[Check]:
             yield Check(level="ok", subject=subject, found="not drawn yet; `dvc repro` draws it")
         else:
             found = f"no radiograph where {shown} should have them" if folder.is_dir() else f"{shown} is missing"
-            mend = f"put the dataset into {shown}, or take {source} out of `sources` in params.yaml"
+            entry = read_catalogue().get(source)
+            origin = f"{entry.access}; {entry.url}. " if entry else ""
+            mend = f"{origin}Put the dataset into {shown}, or take {source} out of `sources` in params.yaml"
             yield Check(level="problem", subject=subject, found=found, mend=mend)
 
 

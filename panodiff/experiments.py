@@ -4,7 +4,6 @@ Experiments belong to one group where all that dvc tracks is the same but for `s
 data that come from no stage. What stages make of it differs with the seed, and is no part of the comparison.
 """
 
-import csv
 import json
 import math
 import os
@@ -15,6 +14,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from panodiff.files import write_csv
+from panodiff.pipeline import leaves
 
 METRICS = "metrics/summary.json"
 RAW, SPLIT = "data/raw", "data/manifest"
@@ -81,7 +83,7 @@ def compare_seeds(root: Path = Path(), csv_path: Path | None = None) -> list[str
             f"`dvc exp show` lists them"
         )
     if csv_path is not None:
-        write_csv(groups, csv_path)
+        write_spreads(groups, csv_path)
     return [*_head_lines(groups), "", *markdown(_cells(groups)), "", *_foot_lines(groups)]
 
 
@@ -109,7 +111,7 @@ def finished(shown: Sequence[Mapping[str, Any]]) -> list[Experiment]:
 
 
 def _experiment(name: str, data: Mapping[str, Any]) -> Experiment | None:
-    params = _leaves(data.get("params", {}).get("params.yaml", {}).get("data") or {})
+    params = leaves(data.get("params", {}).get("params.yaml", {}).get("data") or {})
     metrics = data.get("metrics", {}).get(METRICS, {}).get("data") or {}
     seed = params.pop("seed", None)
     if seed is None or not metrics:
@@ -128,14 +130,6 @@ def _experiment(name: str, data: Mapping[str, Any]) -> Experiment | None:
         data={path: known for path, known in hashes.items() if _lies_in(path, [RAW, SPLIT])},
         metrics={key: value for key, value in metrics.items() if type(value) in (int, float)},
     )
-
-
-def _leaves(mapping: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    leaves: dict[str, Any] = {}
-    for key, value in mapping.items():
-        is_section = isinstance(value, dict) and value
-        leaves |= _leaves(value, f"{prefix}{key}.") if is_section else {f"{prefix}{key}": value}
-    return leaves
 
 
 def _lies_in(path: str, folders: Sequence[str]) -> bool:
@@ -273,11 +267,11 @@ def _differ(runs: Sequence[Experiment], folder: str) -> bool:
     return any(below(run) != below(runs[0]) for run in runs)
 
 
-def write_csv(groups: Sequence[Group], path: Path) -> None:
+def write_spreads(groups: Sequence[Group], path: Path) -> None:
     """A row a group and metric; the deviation of a single seed is empty."""
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["group", "metric", "seeds", "mean", "sd"])
-        for group in groups:
-            for name, known in group.spreads().items():
-                writer.writerow([group.name, name, known.count, known.mean, "" if known.sd is None else known.sd])
+    rows = [
+        {"group": group.name, "metric": name, "seeds": known.count, "mean": known.mean, "sd": known.sd}
+        for group in groups
+        for name, known in group.spreads().items()
+    ]
+    write_csv(path, ["group", "metric", "seeds", "mean", "sd"], rows)

@@ -108,14 +108,19 @@ def fingerprint(path: Path) -> Fingerprint:
     if not path.is_dir():
         raise FileNotFoundError(errno.ENOENT, "no such file or folder", str(path))
     files = list_files(path)
-    manifest = hashlib.sha256()
-    for file in files:
-        manifest.update(
-            f"{hash_or_reason(file)}  {file.relative_to(path).as_posix()}\n".encode(errors="surrogateescape")
-        )
     return Fingerprint(
-        sha256=manifest.hexdigest(), num_files=len(files), num_bytes=sum(file.stat().st_size for file in files)
+        sha256=listing_sha256((file.relative_to(path).as_posix(), hash_or_reason(file)) for file in files),
+        num_files=len(files),
+        num_bytes=sum(file.stat().st_size for file in files),
     )
+
+
+def listing_sha256(hashes: Iterable[tuple[str, str]]) -> str:
+    """The SHA-256 of a folder, from the names of its files, sorted, and their hashes."""
+    listing = hashlib.sha256()
+    for name, sha256 in hashes:
+        listing.update(f"{sha256}  {name}\n".encode(errors="surrogateescape"))
+    return listing.hexdigest()
 
 
 def hash_or_reason(path: Path) -> str:

@@ -60,10 +60,12 @@ def spread(work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Re
     while done < len(items) and (workers == 1 or time.monotonic() - started < ALONE_S):
         yield work(items[done])
         done += 1
-    if done < len(items):
+    left = items[done:]
+    if left:
         begin = partial(_start_worker, os.getpid())
+        chunk = max(1, min(8, len(left) // (4 * workers)))  # of few long pieces of work each worker gets its share
         with ProcessPoolExecutor(workers, get_context("spawn"), initializer=begin) as pool:
-            yield from pool.map(work, items[done:], chunksize=8)
+            yield from pool.map(work, left, chunksize=chunk)
 
 
 def _start_worker(parent: int) -> None:

@@ -6,6 +6,8 @@ import pandas as pd
 
 from panodiff.files import written_whole
 
+STATUSES = ("kept", "duplicate", "rejected")  # of the radiographs found; `beside` counts other files
+SPLITS = ("train", "val", "test")
 COLUMNS = (
     "id",  # <source>-<first 12 digits of sha256>[-<2, 3… of byte-identical files, in path order>]
     "source",

@@ -235,7 +235,7 @@ class EvaluateParams(Section):
     def _encoder_is_there(self) -> Self:
         if "encoder" not in self.backbones or len(set(self.backbones)) != len(self.backbones):
             raise ValueError(
-                f"backbones must name encoder, in whose features copies are looked for, and each name once: "
+                "backbones must name encoder, of which the headline numbers are, and each name once: "
                 f"{list(self.backbones)}"
             )
         return self

@@ -6,7 +6,7 @@ params.yaml, and `matrix` over one list.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,6 +56,15 @@ def _fill(text: str, context: dict[str, Any]) -> Any:
     if whole := re.fullmatch(r"\$\{([\w.]+)\}", text):
         return lookup(context, whole[1])
     return re.sub(r"\$\{([\w.]+)\}", lambda match: str(lookup(context, match[1])), text)
+
+
+def leaves(mapping: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """The values of a nested mapping by their dotted paths; an empty mapping is a value."""
+    found: dict[str, Any] = {}
+    for key, value in mapping.items():
+        is_section = isinstance(value, dict) and value
+        found |= leaves(value, f"{prefix}{key}.") if is_section else {f"{prefix}{key}": value}
+    return found
 
 
 def lookup(mapping: dict[str, Any], dotted: str) -> Any:

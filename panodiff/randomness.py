@@ -32,11 +32,11 @@ def _hash(text: str) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
 
 
-def torch_generator(seed: int, purpose: str, index: int = 0, device: "torch.device | str" = "cpu") -> "torch.Generator":
+def torch_generator(seed: int, purpose: str, index: int = 0) -> "torch.Generator":
     """A generator whose stream belongs to (seed, purpose, index)."""
     import torch  # noqa: PLC0415 - seconds that the stages without networks need not spend
 
-    return torch.Generator(device).manual_seed(derived_seed(seed, purpose, index))
+    return torch.Generator().manual_seed(derived_seed(seed, purpose, index))
 
 
 def numpy_generator(seed: int, purpose: str, index: int = 0) -> np.random.Generator:

@@ -1,6 +1,5 @@
 """Headless Chromium for tests, by the Chrome DevTools Protocol over two pipes: nothing to install, no port to open."""
 
-import base64
 import fcntl
 import json
 import os
@@ -8,7 +7,6 @@ import select
 import shutil
 import subprocess
 import tempfile
-from pathlib import Path
 from typing import Any, Self
 
 import pytest
@@ -100,10 +98,6 @@ class Browser:
         text = "\r" if key == "Enter" else "" if key in KEYS else key
         self.call("Input.dispatchKeyEvent", type="keyDown", text=text, **about)
         self.call("Input.dispatchKeyEvent", type="keyUp", **about)
-
-    def screenshot(self, path: Path) -> None:
-        """Write what the page shows as PNG."""
-        path.write_bytes(base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"]))
 
     def events(self, method: str) -> list[dict[str, Any]]:
         """The parameters of all events of that name since the page was opened."""

@@ -26,7 +26,9 @@ def test_a_missing_dataset_is_named_with_what_mends_it(params: Params, tmp_path:
     checks = list(doctor.check_data(tmp_path, of_profile(params, "paper")))
     assert [check.level for check in checks] == ["problem"] * len(params.sources)
     assert checks[0].found == "data/raw/paper/adld is missing"
-    assert checks[0].mend == "put the dataset into data/raw/paper/adld, or take adld out of `sources` in params.yaml"
+    public, _, own = checks[0].mend.partition(". ")
+    assert public.startswith("public, Kaggle") and "https://doi.org/10.1186/" in public
+    assert own == "Put the dataset into data/raw/paper/adld, or take adld out of `sources` in params.yaml"
 
 
 def test_only_radiographs_in_their_place_count(params: Params, tmp_path: Path):

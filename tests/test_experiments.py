@@ -20,7 +20,7 @@ from panodiff.experiments import (
     markdown,
     plus_minus,
     spread,
-    write_csv,
+    write_spreads,
 )
 
 STEPS = "profiles.smoke.diffusion.training.num_steps"
@@ -164,7 +164,7 @@ def test_a_csv_file_leaves_the_deviation_of_one_seed_empty(tmp_path: Path):
         run("b", 2, {"ssim": 4.0}, loss="l1"),
         run("c", 1, {"ssim": 5.0}, loss="l2"),
     ]
-    write_csv(group_by_settings(runs), tmp_path / "seeds.csv")
+    write_spreads(group_by_settings(runs), tmp_path / "seeds.csv")
     with (tmp_path / "seeds.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.reader(file))
     assert rows[0] == ["group", "metric", "seeds", "mean", "sd"]

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -49,11 +50,28 @@ def test_an_empty_variable_counts_as_none(monkeypatch: pytest.MonkeyPatch):
     assert launch.checkpoint_interval_s() == 60
 
 
-def test_one_process_stays_itself_and_a_process_of_several_does_too(monkeypatch: pytest.MonkeyPatch):
-    launch.become_torchrun("stages.nothing", [])  # would end this test run
+def test_only_one_process_that_shall_be_several_becomes_torchrun(monkeypatch: pytest.MonkeyPatch):
+    became = []
+    monkeypatch.setattr(os, "execv", lambda program, arguments: became.append(arguments))
+    launch.become_torchrun("stages.sample", ["item"])
     monkeypatch.setenv("PANODIFF_NPROC", "2")
+    launch.become_torchrun("stages.sample", ["item"])
     monkeypatch.setenv("RANK", "0")
-    launch.become_torchrun("stages.nothing", [])
+    launch.become_torchrun("stages.sample", ["item"])
+    (arguments,) = became
+    assert "--nproc-per-node=2" in arguments and arguments[-3:] == ["-m", "stages.sample", "item"]
+
+
+def worker_after(seconds: float) -> int:
+    time.sleep(seconds)
+    return os.getpid()
+
+
+def test_few_long_pieces_of_work_are_shared_by_all_workers(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(launch, "ALONE_S", 0)
+    monkeypatch.setenv("PANODIFF_WORKERS", "2")
+    workers = list(launch.spread(worker_after, [1.0] * 6))
+    assert len(set(workers)) == 2 and os.getpid() not in workers
 
 
 def test_torch_works_repeatably_and_without_a_gpu_on_the_cpu():

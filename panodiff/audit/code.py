@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from panodiff.audit.findings import Finding
 from panodiff.audit.run import Run, is_code
-from panodiff.files import is_ignored
+from panodiff.files import is_ignored, listing_sha256
 from panodiff.weights import read_catalogue
 
 _ONE_ENVIRONMENT = ("python", "packages_sha256", "platform")
@@ -64,10 +64,7 @@ def committed_sha256(root: Path, commit: str, path: str) -> str | None:
     kept = {str(name): about for name, about in inside.items() if not any(map(is_ignored, name.parts))}
     if not kept:
         return None
-    manifest = hashlib.sha256()
-    for name in sorted(kept):
-        manifest.update(f"{hashlib.sha256(_blob(root, kept[name])).hexdigest()}  {name}\n".encode())
-    return manifest.hexdigest()
+    return listing_sha256((name, hashlib.sha256(_blob(root, kept[name])).hexdigest()) for name in sorted(kept))
 
 
 def _blob(root: Path, about: str) -> bytes:

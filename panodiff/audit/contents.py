@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from panodiff.files import list_files
+from panodiff.files import list_files, listing_sha256
 from panodiff.lock import cache_folder
 
 _CHUNK_BYTES = 1 << 20
@@ -49,12 +49,9 @@ class Contents:
             ({"md5": md5, "relpath": name} for name, (md5, _, _) in zip(names, hashes, strict=True)),
             key=lambda entry: entry["relpath"],
         )
-        manifest = hashlib.sha256()
-        for name, (_, sha256, _) in zip(names, hashes, strict=True):
-            manifest.update(f"{sha256}  {name}\n".encode(errors="surrogateescape"))
         return Content(
             md5=hashlib.md5(json.dumps(listing, sort_keys=True).encode()).hexdigest() + ".dir",
-            sha256=manifest.hexdigest(),
+            sha256=listing_sha256((name, sha256) for name, (_, sha256, _) in zip(names, hashes, strict=True)),
             num_files=len(files),
             num_bytes=sum(size for _, _, size in hashes),
         )

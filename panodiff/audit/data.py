@@ -13,10 +13,9 @@ from panodiff.audit.findings import Finding
 from panodiff.audit.run import Run
 from panodiff.files import list_files
 from panodiff.images import read_text_chunks
-from panodiff.manifest import read_manifest
+from panodiff.manifest import STATUSES, read_manifest
 
 TERMS = ("licence", "doi", "accessed", "terms")  # of `meta:` in data/raw/<profile>/<source>.dvc
-STATUSES = ("kept", "duplicate", "rejected")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,14 +168,14 @@ def check_published(run: Run) -> Finding:
     except (OSError, ValueError) as error:
         return Finding(title=title, examined="nothing", problems=(f"cannot be checked: {error}",))
     flagged = set(copies.loc[copies["is_copy"].astype(int) == 1, "id"])
-    ids = list(published["id"])
+    ids, drawn, searched = list(published["id"]), set(rows["id"]), set(copies["id"])
     return Finding(
         title=title,
         examined=f"{len(ids)} published of {len(rows)} drawn, {len(flagged)} found to be copies",
         problems=tuple(
             [f"{name} is published and is a copy of a training image" for name in ids if name in flagged]
-            + [f"{name} is published and was never drawn" for name in ids if name not in set(rows["id"])]
-            + [f"{name} is published and was not searched for copies" for name in ids if name not in set(copies["id"])]
+            + [f"{name} is published and was never drawn" for name in ids if name not in drawn]
+            + [f"{name} is published and was not searched for copies" for name in ids if name not in searched]
         ),
     )
 

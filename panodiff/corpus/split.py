@@ -8,13 +8,10 @@ import pandas as pd
 from panodiff.corpus.duplicates import COPIES, MIRRORED, NEAR, SAME_PIXELS, mark_copies
 from panodiff.corpus.fields import Fields
 from panodiff.files import write_csv, write_json
-from panodiff.manifest import FIELDS, read_manifest, write_manifest
+from panodiff.manifest import FIELDS, SPLITS, STATUSES, read_manifest, write_manifest
 from panodiff.params import Params, SplitParams
 from panodiff.randomness import derived_seed
 from panodiff.sources.catalogue import compare_counts
-
-STATUSES = ("kept", "duplicate", "rejected")
-SPLITS = ("train", "val", "test")
 
 
 def split_corpus(params: Params, harmonized: Path, manifest: Path, metrics: Path) -> None:

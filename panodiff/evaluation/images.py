@@ -21,10 +21,6 @@ class ImageSet:
     ids: list[str]
     paths: Mapping[str, list[Path]]  # by resolution
 
-    def by_id(self, size: str) -> dict[str, Path]:
-        """The images of one resolution."""
-        return dict(zip(self.ids, self.paths[size], strict=True))
-
     def take(self, numbers: NDArray[np.int64]) -> "ImageSet":
         """The images with these numbers."""
         return ImageSet(

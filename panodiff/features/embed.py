@@ -6,8 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -42,6 +44,7 @@ class Rows:
 
 FeatureRows = Features | Rows
 
+_PACKAGES = ("torch", "torchvision", "torchmetrics", "torch-fidelity")  # whose networks and operations are used
 CACHE = Path(".cache/features")  # git and dvc ignore it; may be deleted whenever no stage runs
 _KEPT_DAYS = 30  # since the last use
 
@@ -156,14 +159,23 @@ def _hash_images(paths: Sequence[Path]) -> str:
 
 
 def _key(network: nn.Module) -> str:
-    """What a network's features depend on besides the image: its weights and the code that runs them."""
-    found = hashlib.sha256(f"{type(network).__qualname__} {torch.__version__}".encode())
+    """What a network's features depend on besides the image: its weights, the code that runs them and reads images."""
+    versions = " ".join(map(_version, _PACKAGES))
+    found = hashlib.sha256(f"{type(network).__qualname__} {cv2.__version__} {versions}".encode())
     for name, tensor in sorted(network.state_dict().items()):
         found.update(f"{name} {tuple(tensor.shape)}".encode())
         found.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().data)
-    for source in sorted(Path(__file__).parent.glob("*.py")):
+    here = Path(__file__).parent
+    for source in (here.parent / "images.py", *sorted(here.glob("*.py"))):
         found.update(source.read_bytes())
     return found.hexdigest()
+
+
+def _version(package: str) -> str:
+    try:
+        return f"{package} {version(package)}"
+    except PackageNotFoundError:  # the networks of others are not for everybody
+        return package
 
 
 def _hash(*texts: str) -> str:

@@ -16,10 +16,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 import panodiff
 from panodiff.audit.data import SourceTerms, read_terms
 from panodiff.audit.run import Run
+from panodiff.manifest import SPLITS, STATUSES
 from panodiff.publishing.facts import dataset_name
 from panodiff.report.numbers import Absent, number, percent, shown
 from panodiff.report.sections.results import Row, headline_rows
-from panodiff.report.tables import SPLITS, STATUSES, duration
+from panodiff.report.tables import duration
 from panodiff.sources.catalogue import read_catalogue
 
 MODELS = ("diffusion", "superres")

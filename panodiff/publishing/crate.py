@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 from panodiff.audit.run import Record, Run, is_code, record_path
 from panodiff.files import fingerprint, list_files, write_json
+from panodiff.pipeline import leaves
 from panodiff.publishing.facts import (
     LICENCE,
     LICENCE_NAME,
@@ -150,7 +151,7 @@ def _add_action(crate: Crate, record: Record) -> Entity:
 
 def _add_values(crate: Crate, record: Record) -> list[Entity]:
     """Parameters, machine, packages and commit; one entity for all stages that had the same value."""
-    values = _leaves({**record["resolved_params"], "environment": record["environment"]})
+    values = _texts({**record["resolved_params"], "environment": record["environment"]})
     return [
         crate.add(
             {
@@ -164,13 +165,9 @@ def _add_values(crate: Crate, record: Record) -> list[Entity]:
     ]
 
 
-def _leaves(mapping: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    for key, value in mapping.items():
-        if isinstance(value, dict) and value:
-            yield from _leaves(value, f"{prefix}{key}.")
-        else:
-            text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-            yield f"{prefix}{key}", text
+def _texts(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for name, value in leaves(values).items():
+        yield name, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _add_whole_run(crate: Crate, actions: Iterable[Entity]) -> Entity:

@@ -47,8 +47,8 @@ def publish(run: Run, out: Path) -> list[str]:
     Raises:
         ValueError: Something stands in the way; nothing was written. The message says what, and what to do.
     """
-    if missing := [name for name in ("rocrate", "mlcroissant") if find_spec(name) is None]:
-        raise ValueError(f'publishing needs {" and ".join(missing)}: pip install "panodiff[audit]"')
+    if find_spec("mlcroissant") is None:
+        raise ValueError('publishing needs mlcroissant: pip install "panodiff[audit]"')
     if out.is_file() or out.is_symlink() or (out.is_dir() and any(out.iterdir())):
         raise ValueError(f"{out} must be a new or an empty folder: name another one, or empty it")
     findings = audit(run)

@@ -11,7 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from panodiff.files import write_json, written_whole
-from panodiff.manifest import read_manifest
+from panodiff.manifest import SPLITS, STATUSES, read_manifest
 from panodiff.params import Params
 from panodiff.pipeline import load_pipeline
 from panodiff.record import describe_environment
@@ -149,8 +149,8 @@ def _data(params: Params, find: Find) -> dict[str, Any]:
     account = json.loads(find("metrics/data.json").read_text(encoding="utf-8"))
     catalogue = read_catalogue()
     return {
-        "statuses": tables.STATUSES,
-        "splits": tables.SPLITS,
+        "statuses": STATUSES,
+        "splits": SPLITS,
         "counts": tables.source_counts(account, corpus),
         "published": {
             name: counts["published"] for name, counts in account["sources"].items() if "published" in counts

@@ -11,11 +11,11 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from panodiff.manifest import SPLITS, STATUSES
 from panodiff.params_file import merge
+from panodiff.pipeline import leaves
 from panodiff.report.numbers import number
 
-STATUSES = ("kept", "duplicate", "rejected")
-SPLITS = ("train", "val", "test")
 Record = dict[str, Any]  # metrics/provenance/<stage>.json
 
 
@@ -60,19 +60,16 @@ def _counts(source: str, counts: Mapping[str, int], rows: pd.DataFrame) -> Sourc
 def reasons(corpus: pd.DataFrame) -> list[Reason]:
     """Why files were not kept, most frequent first; the images that a reason names are left out of it."""
     dropped = corpus[corpus["status"].isin(["duplicate", "rejected"])].fillna({"reason": "no reason given"})
+    sources = "|".join(re.escape(str(source)) for source in sorted(set(corpus["source"])))
+    image = re.compile(rf"\b(?:{sources})-[0-9a-f]{{12}}(?:-\d+)?\b")
     counts = Counter(
-        (str(row["source"]), str(row["status"]), _general(str(row["reason"]), corpus))
+        (str(row["source"]), str(row["status"]), image.sub("another image", str(row["reason"])))
         for row in dropped.to_dict("records")
     )
     return [
         Reason(source=source, status=status, reason=reason, count=count)
         for (source, status, reason), count in counts.most_common()
     ]
-
-
-def _general(reason: str, corpus: pd.DataFrame) -> str:
-    sources = "|".join(re.escape(str(source)) for source in sorted(set(corpus["source"])))
-    return re.sub(rf"\b(?:{sources})-[0-9a-f]{{12}}(?:-\d+)?\b", "another image", reason)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -226,18 +223,10 @@ def settings(tracked: Mapping[str, Any], profile: str) -> dict[str, list[Setting
     """The values that the run had, section by section, the profile's overlay laid over the base."""
     overlay = tracked[f"profiles.{profile}"]
     base = {key: value for key, value in tracked.items() if not key.startswith("profiles.")}
-    from_profile = dict(_leaves(overlay))
+    from_profile = leaves(overlay)
     found: dict[str, list[Setting]] = {}
-    for key, value in _leaves(merge(base, overlay)):
+    for key, value in leaves(merge(base, overlay)).items():
         section = key.partition(".")[0] if "." in key else "general"
         setting = Setting(key=key, value=json.dumps(value, ensure_ascii=False), from_profile=key in from_profile)
         found.setdefault(section, []).append(setting)
     return found
-
-
-def _leaves(mapping: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    leaves: list[tuple[str, Any]] = []
-    for key, value in mapping.items():
-        is_section = isinstance(value, dict) and value
-        leaves += _leaves(value, f"{prefix}{key}.") if is_section else [(f"{prefix}{key}", value)]
-    return leaves

@@ -29,7 +29,6 @@ class SourceEntry(BaseModel):
     citation: str
     images: tuple[str, ...]
     beside: dict[str, tuple[str, ...]]
-    sizes: tuple[tuple[int, int], ...]
     expected_files: int
     distinct: int
     note: str

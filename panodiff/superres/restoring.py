@@ -24,7 +24,6 @@ from panodiff.training import ImageStore
 from panodiff.training.store import take
 
 NUM_VALIDATION = 24  # held-out images, at most, that a milestone restores
-NUM_PREVIEWS = 2
 
 
 @dataclass(kw_only=True)
@@ -123,9 +122,9 @@ class Restoring:
             for method, found in enlarged.items():
                 for name, value in self._measure(as_published(found), high_res).items():
                     values.setdefault(f"val_{name}{method}", []).append(value.item())
-            if index < NUM_PREVIEWS and launch.rank() == 0:
+            if index == 0 and launch.rank() == 0:
                 row = from_unit(torch.cat([*reversed(enlarged.values()), high_res]))
-                write_grey(self.previews / f"step-{step:09d}-{index}.png", tile(row, 3))
+                write_grey(self.previews / f"step-{step:09d}.png", tile(row, 3))
         if launch.rank() == 0:
             save_model(self.candidates / f"step-{step:09d}", averaged.hat, self.config)
         return {name: sum(found) / count for name, found in values.items()}

@@ -66,7 +66,7 @@ def train_superres(
     write_csv(metrics / "history.csv", columns, training.history)
     rows = [row | {"kept": int(row["step"] == chosen)} for row in training.milestones]
     write_csv(metrics / "milestones.csv", rows[0], rows)
-    previews = [read_grey(path) for path in sorted(objective.previews.glob("step-*-0.png"))]
+    previews = [read_grey(path) for path in sorted(objective.previews.glob("step-*.png"))]
     write_grey(metrics / "progress.png", tile(previews, 1))
 
 

@@ -1,9 +1,9 @@
 """What the record of a stage tells of how it ran, in few lines."""
 
-from collections.abc import Iterator
 from typing import Any
 
 from panodiff.audit.run import Record, Run, record_path
+from panodiff.pipeline import leaves
 from panodiff.tracing.lines import Facts
 
 MODELS = {  # folder of each model, by the stage that trains it
@@ -81,13 +81,5 @@ def _time(text: str) -> str:
 
 def _telling(record: Record) -> list[tuple[str, Any]]:
     chosen = TELLING[record["stage"].partition("@")[0]]
-    leaves = [*_leaves(record["resolved_params"])]
-    return [(key, value) for name in chosen for key, value in leaves if f"{key}.".startswith(f"{name}.")]
-
-
-def _leaves(mapping: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in mapping.items():
-        if isinstance(value, dict) and value:
-            yield from _leaves(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
+    known = leaves(record["resolved_params"])
+    return [(key, value) for name in chosen for key, value in known.items() if f"{key}.".startswith(f"{name}.")]

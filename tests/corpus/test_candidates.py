@@ -14,10 +14,7 @@ from panodiff.corpus.fields import Fields
 from panodiff.images import Grey
 from panodiff.manifest import FIELD_SIZE, FIELDS
 
-
-@pytest.fixture(autouse=True)
-def _one_worker(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PANODIFF_WORKERS", "1")
+pytestmark = pytest.mark.usefixtures("one_worker")
 
 
 def field(image: Grey) -> Grey:

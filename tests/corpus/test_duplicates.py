@@ -28,10 +28,7 @@ from panodiff.corpus.fields import Fields
 from panodiff.images import Grey
 from panodiff.manifest import COLUMNS
 
-
-@pytest.fixture(autouse=True)
-def _one_worker(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PANODIFF_WORKERS", "1")
+pytestmark = pytest.mark.usefixtures("one_worker")
 
 
 def rows(num: int, **columns: list) -> pd.DataFrame:

@@ -12,12 +12,9 @@ from panodiff.images import Grey
 from panodiff.sources.phantom.devices import DEVICES
 from panodiff.sources.phantom.drawing import draw_phantom
 
+pytestmark = pytest.mark.usefixtures("one_worker")
+
 NUM_PAIRS = 204  # 34 of each kind
-
-
-@pytest.fixture(autouse=True)
-def _one_worker(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PANODIFF_WORKERS", "1")
 
 
 def corpus_of(images: dict[str, Grey], work: Path) -> pd.DataFrame:

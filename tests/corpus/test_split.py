@@ -20,10 +20,7 @@ from panodiff.manifest import write_manifest
 from panodiff.params import SplitParams
 from stages.split import drop_unlisted_sources
 
-
-@pytest.fixture(autouse=True)
-def _one_worker(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PANODIFF_WORKERS", "1")
+pytestmark = pytest.mark.usefixtures("one_worker")
 
 
 def test_found_is_kept_and_duplicate_and_rejected_for_every_source(corpus: Corpus, phantoms: Path):

@@ -8,6 +8,8 @@ from torch import Tensor
 
 from panodiff.diffusion.unet import UNet, sinusoidal_embedding
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 PUBLISHED = {"in_chans": 3, "widths": (64, 128, 256, 512), "attention": (False, True, True), "patch_size": 1}
 CONFIGURATIONS = [
     PUBLISHED,
@@ -15,14 +17,6 @@ CONFIGURATIONS = [
     {"in_chans": 3, "widths": (16, 8, 24), "attention": (True, False), "patch_size": 2},
     {"in_chans": 1, "widths": (8, 16), "attention": (False,), "patch_size": 1},
 ]
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def a_unet(*, seed: int = 0, **configuration) -> UNet:

@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -100,6 +101,14 @@ def test_another_image_or_other_weights_are_other_features(paths, cache):
     with torch.no_grad():
         network.gain.fill_(3.0)
     np.testing.assert_allclose(features(paths, network, cache), 3 * after, rtol=1e-6)
+
+
+def test_other_code_that_reads_images_gives_features_anew(paths, cache, monkeypatch):
+    network, read_bytes = Counting(), Path.read_bytes
+    features(paths, network, cache)
+    monkeypatch.setattr(Path, "read_bytes", lambda path: read_bytes(path) + b" " * (path.name == "images.py"))
+    features(paths, network, cache)
+    assert network.num_seen == 2 * len(paths)
 
 
 def test_what_was_not_used_for_a_month_is_forgotten(paths, cache):

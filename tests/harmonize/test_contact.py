@@ -11,15 +11,12 @@ from PIL import Image
 from panodiff.harmonize.contact import MAX_REJECTED, MAX_SHOWN, spread_over
 from panodiff.sources.phantom import DEVICES, draw_phantom
 
+pytestmark = pytest.mark.usefixtures("one_worker")
+
 
 def is_orange(picture: np.ndarray) -> np.ndarray:
     """Where the outline of a crop is drawn; all else on a sheet is grey."""
     return picture[..., 0].astype(int) - picture[..., 2] > 60
-
-
-@pytest.fixture(autouse=True)
-def _one_worker(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PANODIFF_WORKERS", "1")
 
 
 def write_files(folder: Path, kept: int, blank: int) -> None:

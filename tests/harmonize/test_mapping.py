@@ -18,6 +18,8 @@ from panodiff.images import Grey, read_grey
 from panodiff.params_data import HarmonizeParams, Margins, SourceParams
 from panodiff.sources.decoding import decode
 
+pytestmark = pytest.mark.usefixtures("one_worker")
+
 # What brings a picture as it is to be seen to how a file of each EXIF orientation stores it.
 STORING = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -30,11 +32,6 @@ STORING = {
 }
 ORIENTATIONS = st.integers(1, 8)
 TURNS = st.integers(0, 3)
-
-
-@pytest.fixture(autouse=True)
-def _one_worker(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PANODIFF_WORKERS", "1")
 
 
 def stored_file(seen: np.ndarray, orientation: int) -> tuple[np.ndarray, bytes]:

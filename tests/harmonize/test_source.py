@@ -14,12 +14,9 @@ from panodiff.manifest import read_manifest
 from panodiff.params_data import Margins, SourceParams
 from panodiff.sources.ingest import ingest
 
+pytestmark = pytest.mark.usefixtures("one_worker")
+
 ODD_NAMES = ["1.png", "line\nbreak, comma.png", "Ünïcode.png", os.fsdecode(b"caf\xe9.png"), "NA.png", 'quo"te\r.png']
-
-
-@pytest.fixture(autouse=True)
-def _one_worker(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PANODIFF_WORKERS", "1")
 
 
 @pytest.fixture

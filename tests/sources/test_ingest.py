@@ -30,14 +30,11 @@ from panodiff.sources.ingest import ingest
 from panodiff.sources.raw import RawFolder
 from panodiff.stage import Stopped
 
+pytestmark = pytest.mark.usefixtures("one_worker")
+
 GREY = picture(1, 40, 80)
 PNG = encoded(GREY, "PNG")
 UNDECODABLE = os.fsdecode(b"caf\xe9.png")
-
-
-@pytest.fixture(autouse=True)
-def _one_worker(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PANODIFF_WORKERS", "1")
 
 
 def put(folder: Path, files: dict[str, bytes]) -> Path:

@@ -7,7 +7,10 @@ from panodiff.superres.hat import HAT
 
 PeerHAT = spandrel.architectures.HAT.HAT
 
-pytestmark = pytest.mark.filterwarnings("ignore:torch.meshgrid")  # in the peer
+pytestmark = [
+    pytest.mark.usefixtures("one_thread"),
+    pytest.mark.filterwarnings("ignore:torch.meshgrid"),  # in the peer
+]
 
 SMALL = {
     "embed_dim": 24,
@@ -21,14 +24,6 @@ SMALL = {
     "num_feat": 12,
 }
 TINY = SMALL | {"depths": (2,), "num_heads": (2,), "window_size": 4, "upscale": 2}
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def a_hat(**configuration) -> HAT:

@@ -64,7 +64,7 @@ def _synthetic_half(row: Mapping[Any, Any], synthetic_high: Path) -> Shot:
     name = row["id"]
     told = (
         f"{'A COPY: ' if row['is_copy'] else ''}{name}, correlation {number(row['correlation'])}; "
-        f"{100 * row['rank_among_real']:.0f} % of real images have no closer stranger"
+        f"{percent(row['rank_among_real'])} of real images have no closer stranger"
     )
     return Shot(read_grey(synthetic_high / f"{name}.png"), f"Synthetic image {name}", told)
 

@@ -20,7 +20,14 @@ from panodiff.superres.model import bicubic, load_superres
 
 _DIFFERENCE = 4  # by which the difference to the real image is amplified
 _METHODS = {"real": "real", "superres": "this model", "bicubic": "bicubic"}
-_FEATURES = {"encoder": "Encoder of this run", "alexnet": "AlexNet", "squeezenet": "SqueezeNet"}
+_DISTANCES = {
+    "fd_encoder": "Encoder of this run",
+    "fid_inception": "Inception",
+    "fd_resnet50": "ResNet-50",
+    "fd_vgg16": "VGG-16",
+    "fd_alexnet": "AlexNet",
+    "fd_squeezenet": "SqueezeNet",
+}
 
 
 def restored_crops(corpus: pd.DataFrame, model: Path, count: int) -> Rows:
@@ -108,6 +115,6 @@ def spectrum_chart(path: Path) -> Chart:
 def ceiling_table(evaluation: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
     """The kinds of features, and a row a method with the Fréchet distance of what it restored in each."""
     found = evaluation["restored_vs_real"]
-    features = {name: label for name, label in _FEATURES.items() if f"fd_{name}" in found}
-    rows = [[label, *(number(found[f"fd_{name}"][method]) for name in features)] for method, label in _METHODS.items()]
+    features = {name: label for name, label in _DISTANCES.items() if name in found}
+    rows = [[label, *(number(found[name][method]) for name in features)] for method, label in _METHODS.items()]
     return list(features.values()), rows

@@ -34,7 +34,7 @@ def contact_sheets(harmonized: Path, sources: tuple[str, ...]) -> list[Shot]:
 
 def draw_corpus(folder: Path) -> list[Chart]:
     """Sizes of the files and greys of the harmonized images, by source."""
-    files, greys = pd.read_csv(folder / "sizes.csv"), pd.read_csv(folder / "greys.csv")
+    files, greys = (pd.read_csv(folder / name, keep_default_na=False) for name in ("sizes.csv", "greys.csv"))
     sizes = files.groupby(["source", "width", "height"], sort=False).size().rename("files").reset_index()
     return [
         draw_chart(

@@ -9,6 +9,7 @@ from matplotlib import rcParams
 from matplotlib.axes import Axes
 
 from panodiff.report.charts import INK, SERIES, Chart, draw_chart
+from panodiff.report.numbers import percent
 
 SYNTHETIC = "synthetic"  # the source of the drawn images in tsne.csv
 _SPACE = "\N{NO-BREAK SPACE}"
@@ -56,9 +57,9 @@ def _draw_map(points: pd.DataFrame, name: str, title: str, caption: str) -> Char
 
 def _headline(found: dict[str, Any]) -> str:
     accuracy = found["encoder"]["knn_accuracy"]
-    told = f"The encoder tells the source of {_percent(accuracy)}, {_share(found['chance'])} by chance."
+    told = f"The encoder tells the source of {_percent(accuracy)}, {percent(found['chance'])} by chance."
     if mixing := found["encoder"].get("mixing"):
-        expected = _share(mixing["chance_within_sources"])
+        expected = percent(mixing["chance_within_sources"])
         told += f" Of the neighbours of a synthetic image, {_percent(mixing)} are synthetic, {expected} by chance."
     return told
 
@@ -67,22 +68,18 @@ def _told(what: str, found: dict[str, Any]) -> list[str]:
     """A row of the table: images, chance, then accuracy and silhouette by the encoder, and the same by pixels."""
     kinds = [found["encoder"], found["pixels"]]
     told = [cell for kind in kinds for cell in (_percent(kind["knn_accuracy"]), _signed(kind["silhouette"]))]
-    return [what, str(found["num_images"]), _share(found["chance"]), *told]
+    return [what, str(found["num_images"]), percent(found["chance"]), *told]
 
 
 def _mixed(what: str, found: dict[str, Any]) -> list[str]:
     encoder, pixels = found["encoder"]["mixing"], found["pixels"]["mixing"]
     count = str(found["num_images_of"][SYNTHETIC])
-    return [what, count, _share(encoder["chance_within_sources"]), _percent(encoder), "", _percent(pixels), ""]
+    return [what, count, percent(encoder["chance_within_sources"]), _percent(encoder), "", _percent(pixels), ""]
 
 
 def _percent(found: dict[str, float]) -> str:
     value, low, high = (f"{100 * found[name]:.0f}" for name in ("value", "low", "high"))
     return f"{value}{_SPACE}% [{low}, {high}]"
-
-
-def _share(value: float) -> str:
-    return f"{100 * value:.0f}{_SPACE}%"
 
 
 def _signed(value: float | None) -> str:

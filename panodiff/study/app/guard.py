@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -130,6 +131,8 @@ class Guard:
                 return await _bounded_body(receive), None
         except TimeoutError:
             return b"", PlainTextResponse("The form did not arrive in time.", 408, {"Connection": "close"})
+        except ClientDisconnect:
+            return b"", PlainTextResponse("The form broke off.", 400, {"Connection": "close"})
         except OverflowError:
             return b"", PlainTextResponse("Too much was sent.", 413, {"Connection": "close"})
 
@@ -154,10 +157,12 @@ def _from_own_page(headers: Headers) -> bool:
 
 
 async def _bounded_body(receive: Receive) -> bytes:
-    """The whole body; OverflowError if it is larger than any form of the study."""
+    """The whole body; OverflowError if it is larger than any form of the study, ClientDisconnect if it broke off."""
     body, more = b"", True
     while more:
         message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
         body += message.get("body", b"")
         more = message.get("more_body", False)
         if len(body) > MAX_BODY_BYTES:

@@ -171,7 +171,7 @@ def read_key(path: Path, served: Served) -> dict[str, str]:
     Raises:
         ValueError: A case has no label, or an unknown one.
     """
-    with path.open(newline="", encoding="utf-8") as file:
+    with path.open(newline="", encoding="utf-8-sig") as file:
         labels = {row.get("case", ""): row.get("label", "") for row in csv.DictReader(file)}
     for case in served.counted:
         if labels.get(case) not in LABELS:

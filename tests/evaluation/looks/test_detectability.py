@@ -2,13 +2,11 @@
 
 import json
 from collections.abc import Callable
-from copy import deepcopy
 
 import cv2
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from panodiff.evaluation.looks.detectability import (
     Detection,
@@ -68,14 +66,6 @@ def with_grid(images: np.ndarray) -> np.ndarray:
 def encoder() -> Encoder:
     with seeded_init(0, "test"):
         return Encoder((8, 16, 24)).eval()
-
-
-def without_norms(encoder: Encoder) -> Encoder:
-    """A copy whose places see their surroundings only."""
-    local = deepcopy(encoder)
-    for level in local.levels:
-        level.norm1, level.norm2 = nn.Identity(), nn.Identity()
-    return local
 
 
 def encoded(encoder: Encoder, images: np.ndarray) -> np.ndarray:

@@ -2,14 +2,16 @@
 
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from small import pictures
 
+from panodiff.evaluation.sets.compare import distance_name
 from panodiff.files import write_csv
 from panodiff.images import read_grey
 from panodiff.manifest import kept, read_manifest
+from panodiff.params import FeatureBackbone
 from panodiff.report.sections.restored import busiest_square, ceiling_table, difference, restored_crops, spectrum_chart
 
 
@@ -58,3 +60,11 @@ def test_the_ceiling_has_a_column_for_each_kind_of_features(evaluation: dict[str
     features, rows = ceiling_table(evaluation)
     assert features[1] == "AlexNet"
     assert [row[2] for row in rows] == ["1", "2", "3"]
+
+
+def test_no_kind_of_features_that_was_measured_is_left_out_of_the_ceiling(evaluation: dict[str, Any]):
+    kinds = get_args(FeatureBackbone)
+    found = evaluation["restored_vs_real"]
+    found |= {distance_name(kind): {"real": 1.0, "superres": 2.0, "bicubic": 3.0} for kind in kinds}
+    features, rows = ceiling_table(evaluation)
+    assert len(features) == len(set(features)) == len(kinds) == len(rows[0]) - 1

@@ -205,8 +205,3 @@ class Page:
         self.call(
             "Network.emulateNetworkConditions", offline=lost, latency=0, downloadThroughput=-1, uploadThroughput=-1
         )
-
-    def shoot(self, path: Path) -> None:
-        """A picture of what is in view."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"]))

@@ -185,6 +185,26 @@ def test_too_much_is_refused_stated_or_not(reader: TestClient):
     assert reader.get("/case?go=x").status_code == 400
 
 
+def test_a_form_that_breaks_off_is_no_form(study: tuple[Path, dict[str, str]], reader: TestClient):
+    shown = look(reader)
+    cookies = "; ".join(f"{name}={value}" for name, value in reader.cookies.items())
+    begun = f"form_token={shown['form-token']}&position={shown['position']}&level=3".encode()
+    messages = [{"type": "http.request", "body": begun, "more_body": True}, {"type": "http.disconnect"}]
+
+    async def receive() -> Message:
+        return messages.pop(0)
+
+    async def send(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            assert message["status"] == 400
+
+    headers = {"cookie": cookies, "host": "testserver", "content-type": "application/x-www-form-urlencoded"}
+    scope = {"type": "http", "method": "POST", "path": "/answer", "query_string": b"", "client": ("testclient", 1)}
+    scope |= {"headers": [(name.encode(), value.encode()) for name, value in headers.items()]}
+    asyncio.run(reader.app(scope, receive, send))
+    assert Database(study[0] / STATE).rows("SELECT * FROM showings WHERE answer IS NOT NULL") == []
+
+
 async def post_codes(app: ASGIApp, codes: list[str], address: str) -> list[int]:
     """The status for each code, of requests by hand: a quick attacker's."""
     statuses = []

@@ -115,6 +115,14 @@ def test_a_tunnel_needs_a_token_and_a_server_on_this_machine(tmp_path: Path, mon
         serve(served, tmp_path / STATE, public=True, host="0.0.0.0")
 
 
+def test_a_key_that_a_table_calculator_saved_is_read(tmp_path: Path):
+    served = load_served(write_study(tmp_path))
+    key = tmp_path / "key.csv"
+    expected = read_key(key, served)
+    key.write_text(key.read_text(encoding="utf-8"), encoding="utf-8-sig")
+    assert read_key(key, served) == expected
+
+
 # ---- blinding
 
 
