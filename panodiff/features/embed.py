@@ -44,7 +44,7 @@ class Rows:
 
 FeatureRows = Features | Rows
 
-_PACKAGES = ("torch", "torchvision", "torchmetrics", "torch-fidelity")  # whose networks and operations are used
+_PACKAGES = ("torchvision", "torchmetrics", "torch-fidelity")  # whose networks are used
 CACHE = Path(".cache/features")  # git and dvc ignore it; may be deleted whenever no stage runs
 _KEPT_DAYS = 30  # since the last use
 
@@ -161,7 +161,7 @@ def _hash_images(paths: Sequence[Path]) -> str:
 def _key(network: nn.Module) -> str:
     """What a network's features depend on besides the image: its weights, the code that runs them and reads images."""
     versions = " ".join(map(_version, _PACKAGES))
-    found = hashlib.sha256(f"{type(network).__qualname__} {cv2.__version__} {versions}".encode())
+    found = hashlib.sha256(f"{type(network).__qualname__} {torch.__version__} {cv2.__version__} {versions}".encode())
     for name, tensor in sorted(network.state_dict().items()):
         found.update(f"{name} {tuple(tensor.shape)}".encode())
         found.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().data)
